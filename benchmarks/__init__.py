@@ -1,0 +1,1 @@
+"""Benchmarks, one file a name: `python -m benchmarks NAME [--json] [--quick]`."""
