@@ -6,10 +6,14 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from benchmarks.figures import Report, machine, versions
+from benchmarks.figures import machine, versions
+
+if TYPE_CHECKING:
+    from benchmarks.figures import Report
 
 NOT_BENCHMARKS = {"__init__", "__main__", "figures"}
 

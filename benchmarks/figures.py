@@ -1,4 +1,4 @@
-"""The shape of every benchmark's result: figures with a spread, peers from the same run, ratios between them."""
+"""The shape of every benchmark's result: figures with a spread, and peers from the same run."""
 
 from __future__ import annotations
 
