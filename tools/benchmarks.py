@@ -14,9 +14,10 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 HEAD = """# Benchmarks
 
-Read off one run each of `python -m benchmarks NAME`, ours and the peers' rounds interleaved in it. The machines are
-shared and noisy: trust the ratios more than the absolutes. `value` is the median, then the lowest and highest round;
-`ratio` is ours over the first peer's. What each one times is said at the head of its file in `benchmarks/`.
+Read off one run each of `python -m benchmarks NAME`, ours and the peers' rounds interleaved in it. The
+machines are shared and noisy: trust the ratios more than the absolutes. First the median, then the lowest and
+highest round; `ratio` is ours over the first peer's. What each one times is said at the head of its file in
+`benchmarks/`.
 """
 
 
@@ -57,7 +58,8 @@ def page() -> str:
         versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
         parts.append(
             f"## {result['benchmark']}\n\n"
-            f"{result['taken']}, {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, {versions}.\n\n"
+            f"{result['taken']}, {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
+            f"{versions}.\n\n"
             "| figure | value | spread | peers in the same run | ratio |\n|---|---|---|---|---|\n"
             + "\n".join(rows(result))
             + "".join(f"\n\n{note}" for note in result.get("notes", []))
