@@ -1,0 +1,287 @@
+"""WebSocket (RFC 6455) on picows: the same class at the client's end and at the hub's.
+
+Who dials calls `connect`. Who listens gives `accept` the upgrade request and answers picows with what it
+returns; from `on_open` on, both ends hold a `WebSocketTransport`. A listener sets `max_frame_size`,
+`auto_ping_idle_timeout` and `auto_ping_reply_timeout` from the constants below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+import picows
+from picows import WSListener, WSMsgType
+
+from plait.transport.base import TransportClosed
+from plait.wire.errors import Forbidden, Unauthorized
+from plait.wire.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+
+if TYPE_CHECKING:
+    import ssl as tls
+    from collections.abc import Callable, Sequence
+
+MAX_FRAME: Final = 4 << 20
+"""Largest message that is read at all, in bytes; a larger one closes the connection with 1009."""
+
+PING_AFTER: Final = 4.5
+"""Seconds of silence after which the far end is pinged."""
+
+PONG_WITHIN: Final = 4.5
+"""Seconds within which it must answer, or it is gone: 9 s of silence together."""
+
+DIAL_WITHIN: Final = 5.0
+"""Seconds that `connect` may take."""
+
+CLOSE_WITHIN: Final = 2.0
+"""Seconds within which the far end must answer our close frame before the socket is cut."""
+
+_TEXT_OF: Final = {SUBPROTOCOL_JSON: True, SUBPROTOCOL_MSGPACK: False}
+
+# RFC 6455, section 7.4.1
+_OK, _PROTOCOL_ERROR, _WRONG_TYPE, _NO_CODE, _BROKEN, _TOO_BIG = 1000, 1002, 1003, 1005, 1006, 1009
+
+
+class WebSocketTransport(WSListener):
+    """One end of a WebSocket, as `plait.transport.Transport`; also the listener that picows calls.
+
+    Attributes:
+        opened: whether the handshake is done; before that nothing but the callbacks may be touched.
+        others: see `Transport`.
+    """
+
+    def __init__(self, *, text: bool, on_open: Callable[[WebSocketTransport], None]) -> None:
+        """Make one end.
+
+        Args:
+            text: what the subprotocol says; a frame of the other kind closes with 1003.
+            on_open: called once the handshake is done, to set the callbacks before anything arrives.
+        """
+        self.text = text
+        self.peer = ""
+        self.opened = False
+        self.on_message: Callable[[bytes], None] = _ignore
+        self.on_close: Callable[[int, str], None] = _ignore
+        self.on_writable: Callable[[], None] = _ignore
+        self._on_open = on_open
+        self._type = WSMsgType.TEXT if text else WSMsgType.BINARY
+        self._ws: picows.WSTransport
+        self._closing = False  # no message goes out or comes in any more
+        self._fragments: bytearray | None = None
+        self._paused: asyncio.Future[None] | None = None
+        self._cut: asyncio.TimerHandle | None = None
+
+    # As a transport
+
+    def send(self, data: bytes) -> None:
+        """Queue one message; never wait.
+
+        Raises:
+            TransportClosed: it is closed or closing.
+        """
+        if self._closing or self._ws.is_close_frame_sent:
+            raise TransportClosed("The WebSocket is closed")
+        self._ws.send(self._type, data)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are not yet written to the kernel."""
+        return self._ws.underlying_transport.get_write_buffer_size()
+
+    async def drain(self) -> None:
+        """Wait until writing may go on; return at once where it may, or where the transport is closed."""
+        while self._paused is not None:
+            await asyncio.shield(self._paused)
+
+    def close(self, code: int = _OK, reason: str = "") -> None:
+        """Send a close frame after what is queued; cut the socket if no answer comes in `CLOSE_WITHIN`."""
+        if not self._closing:
+            self._closing = True
+            self._say_close(code, reason)
+
+    def abort(self) -> None:
+        """Cut the socket at once; what is queued is lost."""
+        self._closing = True
+        self._ws.disconnect(graceful=False)
+
+    def _say_close(self, code: int, reason: str) -> None:
+        told: Any = code  # picows' enum names only the registered codes; the wire takes any
+        self._ws.send_close(told, reason.encode()[:123].decode(errors="ignore"))
+        self._cut = asyncio.get_running_loop().call_later(CLOSE_WITHIN, self._ws.disconnect, False)
+
+    # As picows' listener
+
+    def on_ws_connected(self, transport: picows.WSTransport) -> None:
+        """Let the owner set its callbacks."""
+        self._ws = transport
+        name = transport.underlying_transport.get_extra_info("peername")
+        self.peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name or "")
+        self.opened = True
+        self._on_open(self)
+
+    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        """Sort one frame. Its memory is picows': the payload is copied before anyone keeps it."""
+        transport.notify_user_specific_pong_received()  # any frame shows that the far end lives
+        if frame.msg_type == WSMsgType.CLOSE:
+            self.close(int(frame.get_close_code().value) or _OK)
+            transport.disconnect()
+        elif self._closing or transport.is_close_frame_sent or frame.msg_type == WSMsgType.PONG:
+            pass  # picows hands over even the frame that it has just refused as too big
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.close(_PROTOCOL_ERROR, "reserved bits are set")
+        elif frame.msg_type == WSMsgType.CONTINUATION:
+            self._continue(frame)
+        elif self._fragments is not None:
+            self.close(_PROTOCOL_ERROR, "a message inside another")
+        elif frame.msg_type != self._type:
+            self.close(_WRONG_TYPE, f"{'text' if self.text else 'binary'} frames only")
+        elif frame.fin:
+            self.on_message(frame.get_payload_as_bytes())
+        else:
+            self._fragments = bytearray(frame.get_payload_as_memoryview())
+
+    def _continue(self, frame: picows.WSFrame) -> None:
+        if self._fragments is None:
+            self.close(_PROTOCOL_ERROR, "nothing to continue")
+        elif len(self._fragments) + frame.payload_size > MAX_FRAME:
+            self._fragments = None
+            self.close(_TOO_BIG, f"over {MAX_FRAME} bytes")
+        else:
+            self._fragments += frame.get_payload_as_memoryview()
+            if frame.fin:
+                message, self._fragments = bytes(self._fragments), None
+                self.on_message(message)
+
+    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
+        """Tell the owner how it ended: by whose close frame, or without one."""
+        self._closing = True
+        self._fragments = None
+        if self._cut is not None:
+            self._cut.cancel()
+        self.resume_writing()
+        said: Any = transport.close_handshake  # None where neither side said a word
+        first = said and (said.recv if said.recv_then_sent else said.sent)
+        if first is None:
+            self.on_close(_BROKEN, "the connection broke")
+        else:
+            self.on_close(int(first.code) or _NO_CODE, first.reason or "")
+
+    def pause_writing(self) -> None:
+        """Note that the kernel takes no more for now."""
+        if self._paused is None:
+            self._paused = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        """Note that it does again."""
+        if self._paused is not None:
+            self._paused.set_result(None)
+            self._paused = None
+            if not self._closing:
+                self.on_writable()
+
+
+def accept(
+    request: picows.WSUpgradeRequest, on_open: Callable[[WebSocketTransport], None]
+) -> picows.WSUpgradeResponseWithListener:
+    """Answer an upgrade request: switch to the first subprotocol offered that we know, else 400.
+
+    The credential is the caller's to check, before this.
+    """
+    offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ())).split(",")
+    chosen = next((name for name in map(str.strip, offered) if name in _TEXT_OF), None)
+    if chosen is None:
+        known = f"Offer one of the subprotocols {', '.join(_TEXT_OF)}".encode()
+        refusal = picows.WSUpgradeResponse.create_error_response(HTTPStatus.BAD_REQUEST, known)
+        return picows.WSUpgradeResponseWithListener(refusal, None)
+    response = picows.WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": chosen})
+    return picows.WSUpgradeResponseWithListener(
+        response, WebSocketTransport(text=_TEXT_OF[chosen], on_open=on_open)
+    )
+
+
+async def connect(
+    url: str,
+    *,
+    token: str | None = None,
+    cookie: str | None = None,
+    ssl: tls.SSLContext | None = None,
+    subprotocols: Sequence[str] = (SUBPROTOCOL_JSON,),
+    on_open: Callable[[WebSocketTransport], None] | None = None,
+) -> WebSocketTransport:
+    """Dial a hub.
+
+    Args:
+        url: `ws://` or `wss://`; `endpoint` makes it of a hub's address.
+        token: sent as `Authorization: Bearer`.
+        cookie: sent as `Cookie`.
+        ssl: for wss; by default the system's certificates are trusted.
+        subprotocols: in order of preference.
+        on_open: sets the callbacks before the hub's first frame can arrive.
+
+    Raises:
+        Unauthorized, Forbidden: the hub refused the credential (401, 403).
+        TransportClosed: it refused for another reason, or is no hub.
+        OSError: it could not be reached; or not in time, or TLS failed (`ssl.SSLError`).
+        ValueError: the URL, the token or the cookie cannot be sent.
+    """
+    headers = {"Sec-WebSocket-Protocol": ", ".join(subprotocols)}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    if cookie is not None:
+        headers["Cookie"] = cookie
+    if not all(value.isascii() and value.isprintable() for value in headers.values()):
+        raise ValueError("Credentials are printable ASCII")
+
+    def open_listener(_: picows.WSUpgradeRequest, response: picows.WSUpgradeResponse) -> WSListener:
+        chosen = response.headers.get("Sec-WebSocket-Protocol")
+        if chosen not in subprotocols or chosen not in _TEXT_OF:
+            raise TransportClosed(f"{url} speaks no protocol of ours (its answer: {chosen})")
+        return WebSocketTransport(text=_TEXT_OF[chosen], on_open=on_open or _ignore)
+
+    try:
+        async with asyncio.timeout(DIAL_WITHIN):
+            ws, listener = await picows.ws_connect(
+                open_listener,
+                url,
+                ssl_context=ssl,
+                extra_headers=headers,
+                max_frame_size=MAX_FRAME,
+                max_redirects=0,  # a redirect must not carry the credential elsewhere
+                websocket_handshake_timeout=None,
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=PING_AFTER,
+                auto_ping_reply_timeout=PONG_WITHIN,
+            )
+    except picows.WSInvalidURL as error:
+        raise ValueError(f"Not a WebSocket URL: {url}") from error
+    except picows.WSHandshakeError as error:
+        raise _refusal(url, error) from error
+    transport: WebSocketTransport = listener  # type: ignore[assignment] # what open_listener made
+    task = asyncio.ensure_future(ws.wait_disconnected())
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told by on_close already
+    return transport
+
+
+def _refusal(url: str, error: picows.WSHandshakeError) -> Exception:
+    status = None if error.response is None else int(error.response.status)
+    detail = (error.raw_body or b"")[:200].decode(errors="replace").strip()
+    if status == HTTPStatus.UNAUTHORIZED:
+        return Unauthorized(detail)
+    if status == HTTPStatus.FORBIDDEN:
+        return Forbidden(detail)
+    return TransportClosed(f"{url} refused: {status or error} {detail}".rstrip())
+
+
+def endpoint(hub: str) -> str:
+    """Return the WebSocket URL of a hub's address: `http://host:8080` → `ws://host:8080/ws`."""
+    parts = urlsplit(hub)
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    if scheme not in ("ws", "wss") or not parts.hostname:
+        raise ValueError(f"Not a hub's address: {hub!r} (for example: http://127.0.0.1:8080)")
+    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") or "/ws", "", ""))
+
+
+def _ignore(*_: object) -> None:
+    """Stand in for a callback that the owner does not need."""
