@@ -1,0 +1,36 @@
+"""The media wing: pictures and sound from files, addresses and devices, ready for WebRTC."""
+
+from importlib.resources import files
+
+from plait.media.errors import (
+    NotAVideo,
+    SourceBroken,
+    SourceBusy,
+    SourceError,
+    SourceForbidden,
+    SourceMissing,
+    SourceUnreachable,
+)
+from plait.media.fanout import Fanout, Viewer
+from plait.media.location import Location
+from plait.media.player import SourceInfo
+from plait.media.source import Source
+
+STREET = str(files("plait.media") / "clips" / "street.mp4")
+"""Path of the clip that the demo's camera plays: 768x576, 10/s, 40 s; its credit is in NOTICE."""
+
+__all__ = [
+    "STREET",
+    "Fanout",
+    "Location",
+    "NotAVideo",
+    "Source",
+    "SourceBroken",
+    "SourceBusy",
+    "SourceError",
+    "SourceForbidden",
+    "SourceInfo",
+    "SourceMissing",
+    "SourceUnreachable",
+    "Viewer",
+]
