@@ -1,5 +1,6 @@
-"""Transports: they move encoded messages, and know nothing of what is in them."""
+"""Transports: they move encoded messages, and know nothing of what is in them. `Client` sits on top."""
 
 from plait.transport.base import Transport, TransportClosed
+from plait.transport.client import Client, State
 
-__all__ = ["Transport", "TransportClosed"]
+__all__ = ["Client", "State", "Transport", "TransportClosed"]

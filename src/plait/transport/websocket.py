@@ -249,7 +249,7 @@ async def connect(
                 extra_headers=headers,
                 max_frame_size=MAX_FRAME,
                 max_redirects=0,  # a redirect must not carry the credential elsewhere
-                websocket_handshake_timeout=None,
+                websocket_handshake_timeout=DIAL_WITHIN,
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=PING_AFTER,
                 auto_ping_reply_timeout=PONG_WITHIN,

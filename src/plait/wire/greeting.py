@@ -1,0 +1,123 @@
+"""Hello and welcome: how a connection takes up its session. Pure; `docs/protocol.md`, section 3.
+
+client                                    hub
+hello(session)  ──────────────────────▶   read_hello(message)
+                                          … finds the session, and how far it is committed …
+take_welcome(session, answer)  ◀───────   welcome(hello, known, committed)
+sends `again`                             sends `again`
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+import msgspec
+from msgspec import UNSET
+
+from plait.wire.codec import convert
+from plait.wire.errors import InvalidMessage, from_problem
+from plait.wire.messages import HELLO, PROTOCOL, Hello, Welcome, request, response
+from plait.wire.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from plait.wire.messages import Message
+
+
+class Opened(NamedTuple):
+    """A connection that has its session.
+
+    Attributes:
+        welcome: what the hub said.
+        session: what goes on, or begins.
+        again: what this side is to send now, in order, before anything new.
+    """
+
+    welcome: Welcome
+    session: Session
+    again: list[Message]
+
+
+# The client's half
+
+
+def hello(session: Session, software: str) -> Message:
+    """Return the first message of a connection: asks to go on where there is something to go on with."""
+    known = session.id or None
+    said = Hello(software=software, session=known, ack=session.ack if known else 0)
+    return request(HELLO, input=msgspec.to_builtins(said))
+
+
+def take_welcome(
+    session: Session, asked: Message, answer: Message, *, first: Callable[[], Iterable[Message]] = tuple
+) -> Opened:
+    """Take the hub's answer to `asked`; the session goes on or begins anew.
+
+    Args:
+        session: the client's one session.
+        asked: the hello.
+        answer: what came.
+        first: called where the session begins anew: what must go before all else.
+
+    Raises:
+        PlaitError: the hub refused, with its reason.
+        InvalidMessage: that was no welcome, or to a protocol that we do not speak.
+    """
+    if answer.operation != HELLO or answer.correlation_id != asked.message_id:
+        raise InvalidMessage("The hub's first message must be its welcome")
+    if answer.error is not UNSET:
+        raise from_problem(answer.error)
+    welcome = convert(answer.output, Welcome, field="/output")
+    if welcome.protocol != PROTOCOL:
+        raise InvalidMessage(f"The hub speaks protocol {welcome.protocol}", field="/output/protocol")
+    if welcome.resumed:
+        return Opened(welcome, session, session.resume(welcome.ack))
+    return Opened(welcome, session, session.renumber(welcome.session, welcome.ack, first=first()))
+
+
+# The hub's half
+
+
+def read_hello(message: Message) -> Hello:
+    """Return what the first message of a connection says.
+
+    Raises:
+        InvalidMessage: it is not a hello. Close with 4000.
+    """
+    if message.operation != HELLO or message.message_type != "request" or message.message_id is UNSET:
+        raise InvalidMessage("The first message must be a hello request", field="/operation")
+    said = convert(message.input, Hello, field="/input")
+    if said.protocol < PROTOCOL:
+        raise InvalidMessage(f"This hub speaks protocol {PROTOCOL}", field="/input/protocol")
+    return said
+
+
+def welcome(said: Hello, known: Session | None, *, committed: int, window: float, time: datetime) -> Opened:
+    """Decide between going on and beginning anew.
+
+    Args:
+        said: the client's hello.
+        known: the session of that id, if this hub process has it and the credential is its owner's.
+        committed: with `known` None, how far that session's messages were committed before the process began,
+            as the store has it; 0 where it knows nothing. Nothing of it may be still in the making.
+        window: seconds for which a broken session is kept.
+        time: the hub's clock.
+    """
+    if known is not None and known.id == said.session and known.resumable(said.ack):
+        session, resumed, ack, again = known, True, known.ack, known.resume(said.ack)
+    else:
+        ack = committed if known is None else known.ack
+        session, resumed, again = Session(f"s-{uuid4().hex}"), False, []
+    return Opened(
+        Welcome(protocol=PROTOCOL, session=session.id, resumed=resumed, ack=ack, window=window, time=time),
+        session,
+        again,
+    )
+
+
+def welcome_message(asked: Message, opened: Opened) -> Message:
+    """Return the hub's answer to a hello, ready to send."""
+    return response(asked, output=msgspec.to_builtins(opened.welcome))
