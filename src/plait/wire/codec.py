@@ -85,6 +85,7 @@ class _Envelope(msgspec.Struct):
     message_type: Any = msgspec.field(default=UNSET, name="messageType")
     operation: Any = UNSET
     message_id: Any = msgspec.field(default=UNSET, name="messageID")
+    correlation_id: Any = msgspec.field(default=UNSET, name="correlationID")
     thing_id: Any = msgspec.field(default=UNSET, name="thingID")
     seq: Any = UNSET
     ack: Any = UNSET
@@ -93,8 +94,9 @@ class _Envelope(msgspec.Struct):
 def envelope(data: bytes, *, text: bool) -> Message:
     """Return what can still be read of bytes that `decode` refused.
 
-    A bad member must neither break the numbering nor lose its answer: `seq`, `ack`, `messageID`, `thingID`
-    and `operation` (else empty) are set where they are sound. One that tells no type is a notification.
+    A bad member must neither break the numbering nor lose its answer: `seq`, `ack`, `messageID`,
+    `correlationID`, `thingID` and `operation` (else empty) are set where they are sound. One that tells no type
+    is a notification.
     """
     try:
         read = (msgspec.json if text else msgspec.msgpack).decode(data, type=_Envelope)
@@ -108,6 +110,7 @@ def envelope(data: bytes, *, text: bool) -> Message:
         message_type=read.message_type if read.message_type in ("request", "response") else "notification",
         operation=read.operation if isinstance(read.operation, str) else "",
         message_id=sound(read.message_id, str),
+        correlation_id=sound(read.correlation_id, str),
         thing_id=sound(read.thing_id, str),
         seq=sound(read.seq, int),
         ack=sound(read.ack, int),
