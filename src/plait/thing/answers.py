@@ -1,0 +1,185 @@
+"""What a thing answers to the hub's requests: reads, writes and actions. No I/O here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import threading
+from collections import OrderedDict
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import UNSET
+
+from plait.thing.state import state_of
+from plait.wire import messages
+from plait.wire.errors import (
+    ActionFailed,
+    Expired,
+    OutcomeUnknown,
+    PlaitError,
+    ReadOnly,
+    Timeout,
+    UnknownAffordance,
+    UnknownOperation,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from plait.thing.state import Reading
+    from plait.thing.thing import Thing
+    from plait.wire.messages import Message
+
+REMEMBERED: Final = 256
+"""How many results of actions are kept for a request that comes again."""
+
+log = logging.getLogger("plait.thing")
+
+
+class Answers:
+    """Answers one thing's requests.
+
+    Args:
+        thing: the thing.
+    """
+
+    def __init__(self, thing: Thing) -> None:
+        self._thing = thing
+        self._state = state_of(thing)
+        self._has = thing.definition
+        self._writing = {name: asyncio.Lock() for name in self._has.properties}
+        self._results: OrderedDict[str, asyncio.Task[Any]] = OrderedDict()
+
+    async def answer(self, request: Message) -> dict[str, Any]:
+        """Return the members of the response to a request; whatever goes wrong becomes its error."""
+        name = "" if request.name is UNSET else request.name
+        try:
+            match request.operation:
+                case messages.READ_PROPERTY:
+                    return _members(self._read(name))
+                case messages.WRITE_PROPERTY:
+                    return _members(await self._write(name, request))
+                case messages.INVOKE_ACTION:
+                    return {"output": await self._once(name, request)}
+                case operation:
+                    raise UnknownOperation(f"A thing does not answer `{operation}`", field="/operation")
+        except PlaitError as error:
+            return {"error": error.problem()}
+
+    def _read(self, name: str) -> Reading:
+        self._known("property", name, self._has.properties)
+        reading = self._state.reading(name)
+        if reading is None:
+            raise ActionFailed(f"`{name}` has no value yet", field="/name")
+        return reading
+
+    async def _write(self, name: str, request: Message) -> Reading:
+        declared = self._known("property", name, self._has.properties)
+        if declared.read_only:
+            raise ReadOnly(f"`{name}` cannot be written", field="/name")
+        value = declared.kind.load(None if request.value is UNSET else request.value, "/value")
+        async with self._writing[name]:
+            before = self._state.reading(name)
+            hook = getattr(self._thing, f"set_{declared.attribute}", None)
+            left = None
+            if hook is not None:
+                left = await self._run(f"set_{declared.attribute}", partial(hook, value), request.deadline)
+            if left is not None or self._state.reading(name) is before:
+                self._report(name, value if left is None else left)
+            return self._read(name)
+
+    def _report(self, name: str, value: Any) -> None:
+        try:
+            self._state.report(name, value)
+        except PlaitError as error:  # the value that the hook made, not the one that was asked for
+            raise ActionFailed(str(error)) from error
+
+    async def _once(self, name: str, request: Message) -> Any:
+        """Do an action, once for each message id; a request that comes again gets the same result."""
+        key = str(request.message_id)
+        task = self._results.get(key)
+        if task is None:
+            action = self._known("action", name, self._has.actions)
+            call = action.bind(self._thing, request.input)
+            task = asyncio.ensure_future(self._run(name, call, request.deadline))
+            self._results[key] = task
+            while len(self._results) > REMEMBERED and next(iter(self._results.values())).done():
+                self._results.popitem(last=False)
+        result = await asyncio.shield(task)
+        output = self._has.actions[name].output
+        if output is None:
+            return None
+        try:
+            return output.dump(result, "/output")[1]
+        except PlaitError as error:
+            raise ActionFailed(f"`{name}` gave something else than it declares: {error}") from error
+
+    async def _run(self, name: str, call: partial[Any], deadline: datetime | Any) -> Any:
+        """Run the device's own code to its deadline; async on the loop, else in a thread.
+
+        Raises:
+            Expired: the deadline has passed already: it was not run.
+            Timeout: it was stopped at its deadline.
+            OutcomeUnknown: it still runs, in its thread, beyond its deadline.
+            ActionFailed: it raised.
+        """
+        left = None if deadline is UNSET else (deadline - messages.now()).total_seconds()
+        if left is not None and left <= 0:
+            raise Expired(f"`{name}` was asked {-left:.1f} s too late")
+        threaded = not inspect.iscoroutinefunction(call.func)
+        try:
+            async with asyncio.timeout(left) as limit:
+                return await (_in_thread(call) if threaded else call())
+        except PlaitError:
+            raise
+        except Exception as error:
+            if limit.expired() and threaded:
+                raise OutcomeUnknown(f"`{name}` had not finished by its deadline, and goes on") from error
+            if limit.expired():
+                raise Timeout(f"`{name}` was stopped at its deadline") from error
+            log.exception("%s.%s() failed", type(self._thing).__name__, name)
+            raise ActionFailed(str(error) or type(error).__name__) from error
+
+    def _known(self, what: str, name: str, among: Mapping[str, Any]) -> Any:
+        try:
+            return among[name]
+        except KeyError:
+            raise UnknownAffordance(f"{self._thing.title} has no {what} `{name}`", field="/name") from None
+
+
+def _members(reading: Reading) -> dict[str, Any]:
+    return {"value": reading.data, "timestamp": reading.timestamp}
+
+
+async def _in_thread(call: partial[Any]) -> Any:
+    """Run blocking code in a thread of its own, which does not keep the program from ending."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[Any] = loop.create_future()
+
+    def settle(value: Any, error: BaseException | None) -> None:
+        if result.done():  # its deadline passed
+            return
+        if error is None:
+            result.set_result(value)
+        else:
+            result.set_exception(error)
+
+    def work() -> None:
+        value, failure = None, None
+        try:
+            value = call()
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits, as the loop's own executor does
+            failure = error
+        try:
+            loop.call_soon_threadsafe(settle, value, failure)
+        except RuntimeError:  # the loop has ended: nobody waits
+            return
+
+    context = contextvars.copy_context()
+    name = f"plait {call.func.__name__}"
+    threading.Thread(target=context.run, args=(work,), name=name, daemon=True).start()
+    return await result

@@ -1,0 +1,157 @@
+"""Running things: `serve` inside a program's own event loop, `run` as the whole program."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from plait.thing.service import Service
+from plait.wire.errors import PlaitError, SessionLost, Unauthorized
+
+if TYPE_CHECKING:
+    import ssl as tls
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from plait.thing.service import Standing
+    from plait.thing.thing import Thing
+
+DEFAULT_HUB: Final = "http://127.0.0.1:8080"
+
+log = logging.getLogger("plait.thing")
+
+
+async def serve(
+    *things: Thing,
+    hub: str | None = None,
+    token: str | Mapping[str, str] | None = None,
+    ssl: tls.SSLContext | None = None,
+    on_state: Callable[[Thing, Standing], None] | None = None,
+) -> None:
+    """Serve things until cancelled, each on a connection of its own. A hub that goes away is dialled again.
+
+    Args:
+        things: one or several.
+        hub: the hub's address; absent, that in `PLAIT_HUB`, or `http://127.0.0.1:8080`.
+        token: the thing's token, or with several things, each one's by its id; absent, that in `PLAIT_TOKEN`.
+        ssl: whom to trust for https.
+        on_state: told whenever a thing comes online ("online") and whenever it has no hub ("lost").
+
+    Raises:
+        Unauthorized, Forbidden: the hub does not take a token.
+        InvalidDescription: the hub does not take a thing.
+        SessionLost: another process serves a thing now.
+        ValueError: `hub` is not an address.
+        Exception: whatever a thing's `main` raised.
+    """
+    address = hub or os.environ.get("PLAIT_HUB") or DEFAULT_HUB
+    services = [
+        Service(
+            thing,
+            address,
+            _token_of(thing, token),
+            ssl=ssl,
+            on_state=None if on_state is None else partial(on_state, thing),
+        )
+        for thing in things
+    ]
+    tasks = [asyncio.create_task(service.run()) for service in services]
+    try:
+        for done in asyncio.as_completed(tasks):
+            await done
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run(
+    *things: Thing,
+    hub: str | None = None,
+    token: str | Mapping[str, str] | None = None,
+    ssl: tls.SSLContext | None = None,
+) -> None:
+    """Serve things as this program's whole work, until Ctrl-C or SIGTERM; see `serve` for the arguments.
+
+    What happens is logged by the logger `plait.thing`, to standard error where there is no logging yet.
+
+    Raises:
+        SystemExit: with code 1, after one line that says why the hub does not take it, or after the traceback
+            of what a thing's `main` raised; with code 2 where the hub's address is not one.
+    """
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        logging.getLogger("plait.client").addFilter(_Once())
+    said: set[str] = set()
+
+    def tell(thing: Thing, state: Standing) -> None:
+        if state == "online":
+            log.info("%s is online (%s)", thing.title, thing.id)
+            said.discard(thing.id)
+        elif thing.id not in said:
+            log.warning("%s has no hub; dialling on", thing.title)
+            said.add(thing.id)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            asyncio.run(_until_told(serve(*things, hub=hub, token=token, ssl=ssl, on_state=tell)))
+        except (PlaitError, ValueError) as error:
+            if getattr(error, "__notes__", None):  # from the device's own code
+                raise_with_traceback(error)
+            names = ", ".join(thing.title for thing in things)
+            print(f"{names}: {_reason(error)}", file=sys.stderr)  # noqa: T201 - the one line that a person reads
+            raise SystemExit(2 if isinstance(error, ValueError) else 1) from None
+        except Exception as error:  # noqa: BLE001 - the device's own code may raise anything; it ends the program
+            raise_with_traceback(error)
+
+
+def raise_with_traceback(error: Exception) -> NoReturn:
+    """Show what the device's own code raised, and end the program with code 1."""
+    sys.excepthook(type(error), error, error.__traceback__)
+    raise SystemExit(1) from None
+
+
+async def _until_told(serving: Coroutine[object, object, None]) -> None:
+    """Await until SIGINT or SIGTERM; either ends it in good order."""
+    task = asyncio.create_task(serving)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(
+            NotImplementedError, ValueError, RuntimeError
+        ):  # Windows; not the main thread
+            loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _token_of(thing: Thing, token: str | Mapping[str, str] | None) -> str | None:
+    if token is None:
+        return os.environ.get("PLAIT_TOKEN") or None
+    return token if isinstance(token, str) else token.get(thing.id)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Unauthorized):
+        return "the hub does not take this token; `plait hub token ID` makes one for a thing"
+    if isinstance(error, SessionLost):
+        return f"stopped: {error}"
+    return str(error)
+
+
+class _Once(logging.Filter):
+    """Lets a line pass that is not the one before: a hub that stays away is told once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether this line is news."""
+        line = record.getMessage()
+        new, self._last = line != self._last, line
+        return new

@@ -1,0 +1,207 @@
+"""One thing on one connection: described, its reports told, what it is asked answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from msgspec import UNSET
+
+from plait import __version__
+from plait.thing.answers import Answers
+from plait.thing.call import Calls
+from plait.thing.state import state_of
+from plait.transport.client import Client
+from plait.wire import messages
+from plait.wire.errors import Busy, PlaitError, from_problem
+
+if TYPE_CHECKING:
+    import ssl as tls
+    from collections.abc import Callable
+
+    from plait.thing.thing import Thing
+    from plait.transport.client import State
+    from plait.wire.messages import Message
+
+Standing = Literal["online", "lost"]
+"""online: the hub has the description and everything passes. lost: the hub is not reachable just now."""
+
+AT_ONCE: Final = 64
+"""Requests that a thing works on at the same time; more are told `busy`."""
+
+CATCH_UP_AFTER: Final = 1.0
+"""Seconds until readings that found no place are tried again."""
+
+SOFTWARE: Final = f"plait/{__version__} python/{platform.python_version()}"
+
+log = logging.getLogger("plait.thing")
+
+
+class Service:
+    """One thing, served by one hub.
+
+    Args:
+        thing: the thing.
+        hub: the hub's address, such as `http://127.0.0.1:8080`.
+        token: the thing's token.
+        ssl: whom to trust for https.
+        on_state: told whenever the thing comes online, and whenever the hub is lost.
+
+    Raises:
+        ValueError: `hub` is not an address.
+    """
+
+    def __init__(
+        self,
+        thing: Thing,
+        hub: str,
+        token: str | None,
+        *,
+        ssl: tls.SSLContext | None = None,
+        on_state: Callable[[Standing], None] | None = None,
+    ) -> None:
+        self._thing = thing
+        self._state = state_of(thing)
+        self._tell = on_state or (lambda _: None)
+        self._about = partial(thing.describe, base=hub, secure=token is not None)
+        self._client = Client(
+            hub,
+            on_message=self._take,
+            on_state=self._moved,
+            on_session=self._describe,
+            token=token,
+            software=SOFTWARE,
+            ssl=ssl,
+        )
+        self._answers = Answers(thing)
+        self._calls = Calls(thing, self._client)
+        self._working = 0
+        self._left_out: set[str] = set()  # properties whose last reading found no place
+        self._refused: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Serve it until cancelled; then say goodbye.
+
+        Raises:
+            Unauthorized, Forbidden: the hub does not take the token.
+            InvalidDescription: the hub does not take the thing.
+            SessionLost: another process serves this thing now.
+            Exception: whatever the thing's `main` raised.
+        """
+        loop = asyncio.get_running_loop()
+        self._refused = loop.create_future()
+        self._state.attach(loop, self._report)
+        main = asyncio.create_task(self._main(), name=f"main of {self._thing.id}")
+        connection = asyncio.create_task(self._connection(), name=f"connection of {self._thing.id}")
+        ends: list[asyncio.Future[None]] = [main, connection, self._refused]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_EXCEPTION)
+            for end in ends:
+                if end.done():
+                    end.result()
+        finally:
+            main.cancel()
+            await self._calls.close()
+            await self._client.close()
+            self._state.detach()
+            connection.cancel()
+            self._refused.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+
+    async def _connection(self) -> None:
+        await self._client.start()
+        await self._client.closed()
+
+    async def _main(self) -> None:
+        try:
+            await self._thing.main()
+        except Exception as error:
+            error.add_note(
+                f"{type(self._thing).__name__}.main() ended with this; the thing is not served any more"
+            )
+            raise
+
+    # The client's callbacks
+
+    def _describe(self) -> list[Message]:
+        try:
+            asked = messages.request(messages.DESCRIBE_THING, thing_id=self._thing.id, value=self._about())
+        except Exception as error:  # noqa: BLE001 - `describe` may be overridden, so may raise anything
+            self._refuse(error)
+            return []
+        self._client.expect(asked).add_done_callback(self._described)
+        return [asked]
+
+    def _described(self, answer: asyncio.Future[Message]) -> None:
+        if answer.cancelled() or answer.exception() is not None:
+            return  # the session ended before the hub could answer; the next one asks again
+        error = answer.result().error
+        if error is UNSET:
+            self._online()
+        else:
+            self._refuse(from_problem(error))
+
+    def _refuse(self, error: Exception) -> None:
+        if self._refused is not None and not self._refused.done():
+            self._refused.set_exception(error)
+
+    def _moved(self, state: State) -> None:
+        if state == "connected":
+            self._calls.lose("the connection to the hub was lost")
+        elif state == "resumed":
+            self._online()
+        elif state == "lost":
+            self._tell("lost")
+
+    def _online(self) -> None:
+        self._tell("online")
+        self._catch_up()
+
+    async def _take(self, message: Message) -> None:
+        if message.message_type == "request":
+            await self._respond(message)
+        elif message.operation == messages.SIGNAL:
+            self._calls.take(message)
+        elif message.operation == messages.ERROR and message.error is not UNSET:
+            log.error("%s: the hub says: %s", self._thing.title, from_problem(message.error))
+
+    async def _respond(self, request: Message) -> None:
+        if self._working >= AT_ONCE:
+            raise Busy(f"{self._thing.title} works on {AT_ONCE} requests already")
+        self._working += 1
+        try:
+            if request.operation == messages.SIGNAL:
+                members: dict[str, Any] = await self._calls.answer(request)
+            else:
+                members = await self._answers.answer(request)
+        finally:
+            self._working -= 1
+        self._client.respond(request, **members)
+
+    # Reports
+
+    def _report(self, operation: str, **members: Any) -> None:
+        """Hand a report to the session; where that is full, keep in mind which property is behind."""
+        try:
+            self._client.notify(operation, **members)
+        except Busy:
+            if not self._left_out:
+                log.warning(
+                    "%s: the hub is away too long; readings are dropped, the last ones will be told",
+                    self._thing.title,
+                )
+            if operation == messages.OBSERVE_PROPERTY:
+                self._left_out.add(members["name"])
+        except PlaitError:  # closed for good: `run` is about to raise why
+            return
+
+    def _catch_up(self) -> None:
+        """Tell the last readings of the properties that are behind."""
+        left, self._left_out = self._left_out, set()
+        for name in left:
+            self._state.repeat(name)
+        if self._left_out:
+            asyncio.get_running_loop().call_later(CATCH_UP_AFTER, self._catch_up)

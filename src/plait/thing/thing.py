@@ -1,0 +1,161 @@
+"""`Thing`: a device as a Python class."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from plait.thing.affordances import ABSENT
+from plait.thing.definition import Definition
+from plait.thing.runner import run, serve
+from plait.thing.state import State, install, state_of
+from plait.thing.values import humane
+from plait.wire.description import (
+    action_affordance,
+    event_affordance,
+    property_affordance,
+    thing_description,
+)
+
+if TYPE_CHECKING:
+    import ssl as tls
+    from collections.abc import Mapping, Sequence
+
+    from plait.thing.call import Call
+    from plait.wire.description import (
+        Description,
+    )
+
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
+
+
+class Thing:
+    """A device. Subclass it, and declare what the device has with `prop`, `action` and `event`.
+
+        class Lamp(Thing):
+            "A lamp."
+            on: bool = prop(False)
+
+        Lamp("urn:dev:lamp").run(hub="http://127.0.0.1:8080", token="…")
+
+    A subclass may define
+
+    - `set_NAME(self, value)` for a property NAME: called when an app writes it, before anybody is told. What
+      it returns, or else what it assigned to the property, or else the value itself, is confirmed to the app;
+      what it raises is told to the app instead. `async` or not; if not, it runs in a thread.
+    - `async def main(self)`: runs while the thing is served. If it raises, serving ends with its error.
+    - `async def on_call(self, call)`: takes WebRTC calls; see `plait.thing.call`.
+
+    Class keywords: `types` are WoT `@type` terms, `links` web links of the description, `context` further
+    `@context` entries that give the terms a meaning: `class Lamp(Thing, types=["Light"])`.
+
+    Args:
+        id: a URI, the device's name for machines: that of its token. Absent, made from the class's name.
+        title: its name for people. Absent, it is made from the class's name.
+    """
+
+    id: str
+    title: str
+    definition: ClassVar[Definition]
+
+    def __init_subclass__(
+        cls,
+        *,
+        types: Sequence[str] = (),
+        links: Sequence[Mapping[str, Any]] = (),
+        context: Sequence[Any] = (),
+        **rest: Any,
+    ) -> None:
+        super().__init_subclass__(**rest)
+        inherited = cls.definition
+        cls.definition = Definition(
+            cls,
+            Thing,
+            types=types or inherited.types,
+            links=links or inherited.links,
+            context=context or inherited.context,
+        )
+
+    def __init__(self, id: str | None = None, *, title: str | None = None) -> None:  # noqa: A002 - WoT's name for it
+        name = type(self).__name__
+        self.id = f"urn:dev:{humane(name).lower().replace(' ', '-')}" if id is None else id
+        if not _URI.fullmatch(self.id):
+            raise ValueError(f"{name}: the id {self.id!r} is not a URI, such as urn:dev:lamp")
+        self.title = title or self.definition.title
+        install(self, State(name, self.definition))
+        for declared in self.definition.properties.values():
+            if declared.default is not ABSENT:
+                state_of(self).report(declared.name, declared.default)
+
+    def describe(self, *, base: str | None = None, secure: bool = True) -> Description:
+        """Return the thing's description (TD 1.1). Override it to add what only the instance knows.
+
+        Args:
+            base: the URL of the hub, to which its forms are relative.
+            secure: whether the hub asks for a token.
+        """
+        has = self.definition
+        properties = {
+            name: property_affordance(
+                self.id,
+                name,
+                declared.kind.schema,
+                read_only=declared.read_only,
+                **declared.terms.members(humane(name)),
+            )
+            for name, declared in has.properties.items()
+        }
+        actions = {
+            name: action_affordance(
+                self.id,
+                name,
+                input_schema=None if action.input is None else action.input.schema,
+                output_schema=None if action.output is None else action.output.schema,
+                safe=action.terms.safe,
+                idempotent=action.terms.idempotent,
+                **action.terms.members(humane(name), action.description),
+            )
+            for name, action in has.actions.items()
+        }
+        events = {
+            name: event_affordance(
+                None if declared.kind is None else declared.kind.schema,
+                **declared.terms.members(humane(name)),
+            )
+            for name, declared in has.events.items()
+        }
+        return thing_description(
+            self.id,
+            self.title,
+            types=has.types,
+            context=has.context,
+            base=base,
+            secure=secure,
+            properties=properties,
+            actions=actions,
+            events=events,
+            links=has.links,
+            description=has.description,
+        )
+
+    def run(
+        self, *, hub: str | None = None, token: str | None = None, ssl: tls.SSLContext | None = None
+    ) -> None:
+        """Serve it as this program's whole work, until Ctrl-C or SIGTERM; see `plait.thing.run`."""
+        run(self, hub=hub, token=token, ssl=ssl)
+
+    async def serve(
+        self, *, hub: str | None = None, token: str | None = None, ssl: tls.SSLContext | None = None
+    ) -> None:
+        """Serve it until cancelled; see `plait.thing.serve`."""
+        await serve(self, hub=hub, token=token, ssl=ssl)
+
+    async def main(self) -> None:
+        """Do the device's own work. Override it; it may return."""
+
+    async def on_call(self, call: Call) -> None:
+        """Take a call. Override it where the device has a camera, sound or data channels."""
+        await call.refuse(f"{self.title} takes no calls")
+
+
+Thing.definition = Definition(Thing, Thing)
