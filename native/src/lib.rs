@@ -1,1 +1,32 @@
-pub fn x(){}
+//! The native part of Plait. `plait.rtc` is its face for applications; this module is its seam.
+
+#![deny(unsafe_code)]
+
+mod channel;
+mod command;
+mod convert;
+mod engine;
+mod event;
+mod face;
+mod gather;
+mod inbound;
+mod mailbox;
+mod media;
+mod negotiate;
+mod net;
+mod peer;
+mod report;
+mod sdp;
+mod stats;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<face::Engine>()?;
+    module.add_class::<face::PyMailbox>()?;
+    module.add_class::<face::Peer>()?;
+    module.add_class::<face::Channel>()?;
+    module.add_function(wrap_pyfunction!(face::generate_certificate, module)?)?;
+    Ok(())
+}

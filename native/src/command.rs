@@ -1,0 +1,93 @@
+//! What Python asks of the engine.
+
+use std::sync::Arc;
+
+use str0m::Candidate;
+use str0m::channel::ChannelConfig;
+use str0m::config::DtlsCert;
+use str0m::media::{Direction, MediaKind};
+
+use crate::channel::Gauge;
+use crate::mailbox::Mailbox;
+use crate::peer::PeerShared;
+
+/// How a peer is made.
+pub struct PeerConfig {
+    pub certificate: DtlsCert,
+    /// Also offer loopback addresses as host candidates.
+    pub loopback: bool,
+}
+
+/// A media line to be offered.
+pub struct MediaRequest {
+    pub kind: MediaKind,
+    pub direction: Direction,
+}
+
+/// A request to one peer; those with a `request` number are answered by `Event::Reply`.
+pub enum Request {
+    /// `codecs`: the names to negotiate, upper case; empty for the default set.
+    Offer {
+        request: u64,
+        media: Vec<MediaRequest>,
+        codecs: Vec<String>,
+    },
+    Accept {
+        request: u64,
+        sdp: String,
+        codecs: Vec<String>,
+    },
+    Answer {
+        request: u64,
+        sdp: String,
+    },
+    Candidate(Box<Candidate>),
+    /// A candidate that cannot be used, to be counted.
+    Unusable,
+    CreateChannel {
+        gauge: Arc<Gauge>,
+        config: ChannelConfig,
+    },
+    Send {
+        key: u64,
+        binary: bool,
+        data: Vec<u8>,
+    },
+    CloseChannel {
+        key: u64,
+    },
+    Frame {
+        mid: String,
+        codec: String,
+        timestamp: u64,
+        data: Vec<u8>,
+    },
+    RequestKeyframe {
+        mid: String,
+    },
+    Stats {
+        request: u64,
+    },
+    /// Python has read enough for the peer to go on receiving.
+    Resume,
+    Close,
+}
+
+/// A command in the engine's queue.
+pub enum Command {
+    Open {
+        peer: Arc<PeerShared>,
+        mailbox: Arc<Mailbox>,
+        config: PeerConfig,
+    },
+    Peer {
+        id: u64,
+        request: Request,
+    },
+    /// The event loop behind the mailbox is gone: close its peers.
+    CloseMailbox {
+        id: u64,
+    },
+    /// Close everything and end the thread.
+    Stop,
+}

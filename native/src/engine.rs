@@ -1,0 +1,229 @@
+//! The thread that owns every peer: commands in, datagrams in and out, timers. It never runs Python.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use polling::{Events, Poller};
+
+use crate::command::Command;
+use crate::net::ReadBuffers;
+use crate::peer::{KEYS, Peer};
+
+/// How long `stop` waits for the goodbyes of all peers.
+const STOP_WITHIN: Duration = Duration::from_millis(500);
+
+/// What Python holds of the engine: a queue of commands and a way to wake the thread.
+pub struct Handle {
+    queue: Mutex<Vec<Command>>,
+    poller: Poller,
+    stopped: AtomicBool,
+    last_id: AtomicU64,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    process: u32,
+}
+
+impl Handle {
+    /// Starts the engine's thread.
+    pub fn start() -> io::Result<Arc<Self>> {
+        let handle = Arc::new(Self {
+            queue: Mutex::new(Vec::new()),
+            poller: Poller::new()?,
+            stopped: AtomicBool::new(false),
+            last_id: AtomicU64::new(0),
+            thread: Mutex::new(None),
+            process: std::process::id(),
+        });
+        let engine = Engine::new(Arc::clone(&handle));
+        let thread = thread::Builder::new().name("plait-engine".to_owned()).spawn(|| engine.run())?;
+        *handle.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(handle)
+    }
+
+    /// A number that no peer or mailbox of this engine has had.
+    pub fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, SeqCst) + 1
+    }
+
+    /// False in a process forked from the engine's own, and after `stop`: then nothing is done any more.
+    pub fn is_running(&self) -> bool {
+        self.process == std::process::id() && !self.stopped.load(SeqCst)
+    }
+
+    /// Queues a command and wakes the thread if it sleeps. False if the engine is not running.
+    pub fn send(&self, command: Command) -> bool {
+        if !self.is_running() {
+            return false;
+        }
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = queue.is_empty();
+        queue.push(command);
+        drop(queue);
+        if was_empty {
+            let _ = self.poller.notify();
+        }
+        true
+    }
+
+    /// Closes every peer with its goodbyes and waits for the thread to end.
+    pub fn stop(&self) {
+        if !self.send(Command::Stop) {
+            return;
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+
+    fn take(&self, commands: &mut Vec<Command>) {
+        std::mem::swap(commands, &mut self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+struct Engine {
+    handle: Arc<Handle>,
+    peers: HashMap<u64, Peer>,
+    /// When each peer wants to be looked at again, and the same sorted by time.
+    due: HashMap<u64, Instant>,
+    timers: BTreeSet<(Instant, u64)>,
+    buffers: ReadBuffers,
+    stop_by: Option<Instant>,
+}
+
+impl Engine {
+    fn new(handle: Arc<Handle>) -> Self {
+        Self {
+            handle,
+            peers: HashMap::new(),
+            due: HashMap::new(),
+            timers: BTreeSet::new(),
+            buffers: ReadBuffers::new(),
+            stop_by: None,
+        }
+    }
+
+    fn run(mut self) {
+        let mut events = Events::new();
+        let mut commands = Vec::new();
+        let mut touched = BTreeSet::new();
+        while !self.is_done(Instant::now()) {
+            let next = self.timers.first().map(|(at, _)| *at);
+            let next = [next, self.stop_by].into_iter().flatten().min();
+            let wait = next.map(|at| at.saturating_duration_since(Instant::now()));
+            events.clear();
+            if let Err(error) = self.handle.poller.wait(&mut events, wait) {
+                tracing::error!(%error, "cannot wait for events");
+                thread::sleep(Duration::from_millis(10));
+            }
+            let now = Instant::now();
+            let handle = Arc::clone(&self.handle);
+            handle.take(&mut commands);
+            for command in commands.drain(..) {
+                self.handle(command, &mut touched, now);
+            }
+            for event in events.iter() {
+                let id = (event.key / KEYS) as u64;
+                touched.insert(id);
+                if event.readable {
+                    self.guarded(id, |peer, engine| peer.read(event.key % KEYS, engine));
+                }
+            }
+            while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+                self.timers.remove(&(at, id));
+                self.due.remove(&id);
+                touched.insert(id);
+                self.guarded(id, |peer, _| peer.on_timeout(now));
+            }
+            for id in std::mem::take(&mut touched) {
+                self.guarded(id, |peer, _| peer.settle(&handle.poller, Instant::now()));
+                self.schedule(id);
+            }
+        }
+        self.handle.stopped.store(true, SeqCst);
+        let ids: Vec<u64> = self.peers.keys().copied().collect();
+        for id in ids {
+            self.guarded(id, |peer, _| peer.end(true, "the engine was stopped"));
+            self.schedule(id);
+        }
+    }
+
+    fn handle(&mut self, command: Command, touched: &mut BTreeSet<u64>, now: Instant) {
+        match command {
+            Command::Open { peer, mailbox, config } => {
+                let id = peer.id;
+                self.peers.insert(id, Peer::new(peer, mailbox, config, now));
+            }
+            Command::Peer { id, request } => {
+                touched.insert(id);
+                let handle = Arc::clone(&self.handle);
+                self.guarded(id, |peer, _| peer.handle(request, &handle.poller, now));
+            }
+            Command::CloseMailbox { id } => {
+                let ids: Vec<u64> = self
+                    .peers
+                    .values()
+                    .filter(|peer| peer.mailbox.id == id)
+                    .map(|peer| peer.shared.id)
+                    .collect();
+                self.close(&ids, "its event loop is gone", touched, now);
+            }
+            Command::Stop => {
+                self.stop_by = Some(now + STOP_WITHIN);
+                let ids: Vec<u64> = self.peers.keys().copied().collect();
+                self.close(&ids, "the engine was stopped", touched, now);
+            }
+        }
+    }
+
+    fn close(&mut self, ids: &[u64], reason: &str, touched: &mut BTreeSet<u64>, now: Instant) {
+        for id in ids {
+            touched.insert(*id);
+            self.guarded(*id, |peer, _| peer.close(reason, now));
+        }
+    }
+
+    fn is_done(&self, now: Instant) -> bool {
+        self.stop_by.is_some_and(|by| self.peers.is_empty() || now >= by)
+    }
+
+    /// Does something with a peer. A panic ends that peer, and nobody else.
+    fn guarded(&mut self, id: u64, action: impl FnOnce(&mut Peer, &mut ReadBuffers)) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let buffers = &mut self.buffers;
+        let outcome = catch_unwind(AssertUnwindSafe(|| action(peer, buffers)));
+        if let Err(panic) = outcome {
+            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            peer.end(false, &format!("the engine failed on this peer: {words}"));
+        }
+    }
+
+    /// Notes when the peer has to be looked at again, or drops it if it is over.
+    fn schedule(&mut self, id: u64) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let next = if peer.is_over() { None } else { peer.deadline() };
+        if self.due.get(&id).copied() != next {
+            if let Some(at) = self.due.remove(&id) {
+                self.timers.remove(&(at, id));
+            }
+            if let Some(at) = next {
+                self.due.insert(id, at);
+                self.timers.insert((at, id));
+            }
+        }
+        if peer.is_over()
+            && let Some(peer) = self.peers.remove(&id)
+        {
+            for socket in &peer.sockets {
+                socket.close(&self.handle.poller);
+            }
+            // Whatever a broken peer does when it goes must not take the engine along.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(peer)));
+        }
+    }
+}

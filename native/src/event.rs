@@ -1,0 +1,91 @@
+//! What the engine tells Python: plain data, made into Python objects only when Python asks.
+
+use std::sync::Arc;
+
+use crate::channel::Gauge;
+use crate::stats::Report;
+
+/// What a request was answered with.
+pub enum Answer {
+    /// A session description, and the mids of the media that the request asked for, in its order.
+    Description { sdp: String, mids: Vec<String> },
+    /// A statistics report.
+    Stats(Report),
+}
+
+/// The negotiated state of one media line.
+pub struct MediaState {
+    pub mid: String,
+    pub kind: &'static str,
+    pub direction: &'static str,
+    pub codecs: Vec<&'static str>,
+    /// The far end added this line; false where we offered it.
+    pub remote: bool,
+}
+
+/// A frame as it came out of the depacketizer.
+pub struct Frame {
+    pub mid: String,
+    pub codec: &'static str,
+    pub timestamp: u64,
+    pub keyframe: bool,
+    /// Nothing is missing between the frame before and this one.
+    pub contiguous: bool,
+    pub data: Arc<[u8]>,
+}
+
+/// A data channel that opened, ours or the far end's.
+pub struct ChannelOpen {
+    pub gauge: Arc<Gauge>,
+    pub label: String,
+    pub protocol: String,
+    pub ordered: bool,
+    pub max_retransmits: Option<u16>,
+    pub max_packet_life_time: Option<u16>,
+    /// The SCTP stream identifier (RFC 8832).
+    pub stream: u16,
+    pub remote: bool,
+}
+
+/// One thing that happened to one peer.
+pub enum Event {
+    Reply {
+        request: u64,
+        result: Result<Answer, String>,
+    },
+    State {
+        state: &'static str,
+        reason: String,
+    },
+    /// A local candidate line; `None` when gathering is complete.
+    Candidate(Option<String>),
+    Media(MediaState),
+    ChannelOpen(ChannelOpen),
+    ChannelData {
+        key: u64,
+        binary: bool,
+        data: Vec<u8>,
+    },
+    /// The channel's buffered amount fell to its low-water mark, and somebody waits for that.
+    ChannelLow {
+        key: u64,
+    },
+    ChannelClosed {
+        key: u64,
+    },
+    Frame(Frame),
+    KeyframeRequest {
+        mid: String,
+    },
+}
+
+impl Event {
+    /// Payload bytes that the event holds in memory.
+    pub fn size(&self) -> usize {
+        match self {
+            Event::ChannelData { data, .. } => data.len(),
+            Event::Frame(frame) => frame.data.len(),
+            _ => 0,
+        }
+    }
+}

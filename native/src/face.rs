@@ -1,0 +1,304 @@
+//! The classes that Python sees. Each call only puts a command into the engine's queue or reads counters.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use pyo3::exceptions::{PyBufferError, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+use str0m::channel::{ChannelConfig, Reliability};
+use str0m::config::DtlsCert;
+use str0m::media::{Direction, MediaKind};
+
+use crate::channel::{Gauge, MOST_BUFFERED};
+use crate::command::{Command, MediaRequest, PeerConfig, Request};
+use crate::convert;
+use crate::engine::Handle;
+use crate::mailbox::Mailbox;
+use crate::peer::{PeerShared, RESUME_BELOW};
+use crate::sdp::{Parsed, read_candidate};
+
+/// A description longer than this is not read.
+const MOST_SDP: usize = 256 << 10;
+/// Bytes of frames that may wait for the engine, of one peer.
+const MOST_FRAMES: usize = 16 << 20;
+/// Payload handed to Python in one `drain`.
+const DRAIN_BYTES: usize = 1 << 20;
+
+/// Makes a self-signed certificate: (certificate, private key), both DER.
+#[pyfunction]
+pub fn generate_certificate(py: Python<'_>) -> PyResult<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)> {
+    let made = py.detach(|| str0m::crypto::from_feature_flags().dtls_provider.generate_certificate());
+    let made = made.ok_or_else(|| PyRuntimeError::new_err("cannot make a certificate"))?;
+    Ok((PyBytes::new(py, &made.certificate), PyBytes::new(py, &made.private_key)))
+}
+
+/// The engine: one native thread that drives every peer of this process.
+#[pyclass(frozen, module = "plait._native")]
+pub struct Engine(Arc<Handle>);
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new() -> PyResult<Self> {
+        Handle::start().map(Self).map_err(|error| PyOSError::new_err(error.to_string()))
+    }
+
+    /// False after `stop`, and in a forked child.
+    #[getter]
+    fn running(&self) -> bool {
+        self.0.is_running()
+    }
+
+    /// A queue of events for one event loop.
+    fn mailbox(&self) -> PyResult<PyMailbox> {
+        let mailbox =
+            Mailbox::new(self.0.next_id()).map_err(|error| PyOSError::new_err(error.to_string()))?;
+        Ok(PyMailbox { mailbox: Arc::new(mailbox), handle: Arc::clone(&self.0) })
+    }
+
+    /// A new peer, whose events go to `mailbox`. Certificate and key: DER.
+    fn peer(
+        &self,
+        mailbox: &PyMailbox,
+        certificate: Vec<u8>,
+        private_key: Vec<u8>,
+        loopback: bool,
+    ) -> PyResult<Peer> {
+        let shared = Arc::new(PeerShared::new(self.0.next_id()));
+        let config = PeerConfig { certificate: DtlsCert { certificate, private_key }, loopback };
+        let peer = Peer { shared: Arc::clone(&shared), handle: Arc::clone(&self.0) };
+        let mailbox = Arc::clone(&mailbox.mailbox);
+        peer.queue(Command::Open { peer: shared, mailbox, config })?;
+        Ok(peer)
+    }
+
+    /// Closes all peers, with their goodbyes, and ends the thread.
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.0.stop());
+    }
+}
+
+/// Events for one event loop.
+#[pyclass(frozen, name = "Mailbox", module = "plait._native")]
+pub struct PyMailbox {
+    mailbox: Arc<Mailbox>,
+    handle: Arc<Handle>,
+}
+
+#[pymethods]
+impl PyMailbox {
+    /// Readable when `drain` has something.
+    fn fileno(&self) -> i32 {
+        self.mailbox.descriptor()
+    }
+
+    /// At most `limit` events, as (peer id, kind, arguments).
+    fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for (peer, event) in self.mailbox.take(limit, DRAIN_BYTES) {
+            list.append(convert::letter(py, &self.handle, &peer, event)?)?;
+        }
+        Ok(list)
+    }
+}
+
+impl Drop for PyMailbox {
+    fn drop(&mut self) {
+        self.handle.send(Command::CloseMailbox { id: self.mailbox.id });
+    }
+}
+
+/// One peer connection.
+#[pyclass(frozen, module = "plait._native")]
+pub struct Peer {
+    shared: Arc<PeerShared>,
+    handle: Arc<Handle>,
+}
+
+impl Peer {
+    fn queue(&self, command: Command) -> PyResult<()> {
+        if self.handle.send(command) {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err("the engine is not running in this process"))
+    }
+
+    fn ask(&self, request: Request) -> PyResult<()> {
+        self.queue(Command::Peer { id: self.shared.id, request })
+    }
+}
+
+fn direction(name: &str) -> PyResult<Direction> {
+    match name {
+        "sendrecv" => Ok(Direction::SendRecv),
+        "sendonly" => Ok(Direction::SendOnly),
+        "recvonly" => Ok(Direction::RecvOnly),
+        "inactive" => Ok(Direction::Inactive),
+        _ => Err(PyValueError::new_err(format!("not a direction: {name}"))),
+    }
+}
+
+fn kind(name: &str) -> PyResult<MediaKind> {
+    match name {
+        "audio" => Ok(MediaKind::Audio),
+        "video" => Ok(MediaKind::Video),
+        _ => Err(PyValueError::new_err(format!("not a kind of media: {name}"))),
+    }
+}
+
+fn checked(sdp: String) -> PyResult<String> {
+    if sdp.len() > MOST_SDP {
+        return Err(PyValueError::new_err("the description is too long"));
+    }
+    Ok(sdp)
+}
+
+fn upper(codecs: Vec<String>) -> Vec<String> {
+    codecs.iter().map(|name| name.to_ascii_uppercase()).collect()
+}
+
+#[pymethods]
+impl Peer {
+    #[getter]
+    fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// The longest message that the far end takes, in bytes; 0 until it has said.
+    #[getter]
+    fn max_message_size(&self) -> usize {
+        self.shared.max_message_size.load(SeqCst)
+    }
+
+    /// Asks for an offer with the (kind, direction) lines given and every channel made so far.
+    fn offer(&self, request: u64, media: Vec<(String, String)>, codecs: Vec<String>) -> PyResult<()> {
+        let media: PyResult<Vec<MediaRequest>> = media
+            .iter()
+            .map(|(k, d)| Ok(MediaRequest { kind: kind(k)?, direction: direction(d)? }))
+            .collect();
+        self.ask(Request::Offer { request, media: media?, codecs: upper(codecs) })
+    }
+
+    fn accept(&self, request: u64, sdp: String, codecs: Vec<String>) -> PyResult<()> {
+        self.ask(Request::Accept { request, sdp: checked(sdp)?, codecs: upper(codecs) })
+    }
+
+    fn answer(&self, request: u64, sdp: String) -> PyResult<()> {
+        self.ask(Request::Answer { request, sdp: checked(sdp)? })
+    }
+
+    /// Adds a remote candidate. False if it is well-formed but of no use. ValueError if it is not a candidate.
+    fn add_candidate(&self, line: &str) -> PyResult<bool> {
+        match read_candidate(line).map_err(PyValueError::new_err)? {
+            Parsed::Usable(candidate) => self.ask(Request::Candidate(candidate)).map(|()| true),
+            Parsed::Ignored => self.ask(Request::Unusable).map(|()| false),
+        }
+    }
+
+    /// Makes a channel; `key` is the caller's name for it in events, below 2**32.
+    #[allow(clippy::too_many_arguments)] // W3C's RTCDataChannelInit
+    fn channel(
+        &self,
+        key: u64,
+        label: String,
+        ordered: bool,
+        max_retransmits: Option<u16>,
+        max_packet_life_time: Option<u16>,
+        protocol: String,
+        negotiated: Option<u16>,
+    ) -> PyResult<Channel> {
+        let reliability = match (max_retransmits, max_packet_life_time) {
+            (Some(retransmits), _) => Reliability::MaxRetransmits { retransmits },
+            (None, Some(lifetime)) => Reliability::MaxPacketLifetime { lifetime },
+            (None, None) => Reliability::Reliable,
+        };
+        let config = ChannelConfig { label, ordered, reliability, negotiated, protocol };
+        let gauge = Arc::new(Gauge::new(key));
+        self.ask(Request::CreateChannel { gauge: Arc::clone(&gauge), config })?;
+        Ok(Channel { gauge, shared: Arc::clone(&self.shared), handle: Arc::clone(&self.handle) })
+    }
+
+    /// Queues a frame. False if too much waits already; then it is dropped.
+    fn send_frame(&self, mid: String, codec: String, timestamp: u64, data: &[u8]) -> PyResult<bool> {
+        if self.shared.frames_sending.load(SeqCst) + data.len() > MOST_FRAMES {
+            return Ok(false);
+        }
+        self.shared.frames_sending.fetch_add(data.len(), SeqCst);
+        self.ask(Request::Frame { mid, codec, timestamp, data: data.to_vec() })?;
+        Ok(true)
+    }
+
+    fn request_keyframe(&self, mid: String) -> PyResult<()> {
+        self.ask(Request::RequestKeyframe { mid })
+    }
+
+    fn stats(&self, request: u64) -> PyResult<()> {
+        self.ask(Request::Stats { request })
+    }
+
+    /// Does nothing where the engine is gone: then the peer is closed already.
+    fn close(&self) {
+        self.handle.send(Command::Peer { id: self.shared.id, request: Request::Close });
+    }
+}
+
+/// One data channel.
+#[pyclass(frozen, module = "plait._native")]
+pub struct Channel {
+    pub gauge: Arc<Gauge>,
+    pub shared: Arc<PeerShared>,
+    pub handle: Arc<Handle>,
+}
+
+#[pymethods]
+impl Channel {
+    #[getter]
+    fn key(&self) -> u64 {
+        self.gauge.key
+    }
+
+    /// Bytes handed over and not acknowledged by the far end.
+    #[getter]
+    fn buffered_amount(&self) -> u64 {
+        self.gauge.buffered()
+    }
+
+    /// Queues a message and returns the buffered amount after it. BufferError if far too much waits.
+    fn send(&self, data: &[u8], binary: bool) -> PyResult<u64> {
+        let buffered = self.gauge.buffered() + data.len() as u64;
+        if buffered > MOST_BUFFERED {
+            return Err(PyBufferError::new_err("too much waits to be sent on this channel"));
+        }
+        self.gauge.accepted.fetch_add(data.len() as u64, Relaxed);
+        let request = Request::Send { key: self.gauge.key, binary, data: data.to_vec() };
+        if self.handle.send(Command::Peer { id: self.shared.id, request }) {
+            return Ok(buffered);
+        }
+        Err(PyRuntimeError::new_err("the engine is not running in this process"))
+    }
+
+    /// Asks for a "low" event when the buffered amount is at most `low`. False if it is already;
+    /// then no event comes.
+    fn wait_low(&self, low: usize) -> bool {
+        self.gauge.low.store(low, SeqCst);
+        self.gauge.waiting.store(true, SeqCst);
+        let already = self.gauge.buffered() <= low as u64;
+        !(already && self.gauge.waiting.swap(false, SeqCst))
+    }
+
+    /// The application has read `bytes` of what came in.
+    fn consumed(&self, bytes: usize) {
+        let unread = self.shared.unread.fetch_sub(bytes, SeqCst) - bytes;
+        if unread <= RESUME_BELOW && self.shared.holding.load(SeqCst) {
+            self.handle.send(Command::Peer { id: self.shared.id, request: Request::Resume });
+        }
+    }
+
+    fn close(&self) {
+        self.handle.send(Command::Peer {
+            id: self.shared.id,
+            request: Request::CloseChannel { key: self.gauge.key },
+        });
+    }
+}

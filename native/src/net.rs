@@ -1,0 +1,191 @@
+//! UDP sockets: non-blocking, batched both ways (recvmmsg and GRO in, GSO out) through quinn-udp.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Instant;
+
+use polling::{Event, PollMode, Poller};
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+
+/// The largest UDP payload, and so the most that one coalesced read or segmented write carries.
+const LARGEST: usize = 65_507;
+/// What the kernel refused for now waits here; beyond it packets are lost, as on any network.
+const MOST_WAITING: usize = 4 << 20;
+/// Asked for; the kernel gives what net.core.rmem_max and wmem_max allow.
+const KERNEL_BUFFER: usize = 4 << 20;
+/// Reads of one socket before others get their turn.
+const READS_A_TURN: usize = 8;
+
+/// Buffers for one batched read, shared by all sockets of the engine.
+pub struct ReadBuffers {
+    storage: Vec<u8>,
+    meta: [RecvMeta; BATCH_SIZE],
+}
+
+impl ReadBuffers {
+    pub fn new() -> Self {
+        Self { storage: vec![0; LARGEST * BATCH_SIZE], meta: [RecvMeta::default(); BATCH_SIZE] }
+    }
+}
+
+/// A run of equally long datagrams for one destination (the last may be shorter).
+struct Run {
+    destination: SocketAddr,
+    segment: usize,
+    bytes: Vec<u8>,
+}
+
+/// The descriptor, and what the kernel under it can do.
+struct Io {
+    socket: UdpSocket,
+    state: UdpSocketState,
+}
+
+/// A handle for reading, so that the owner of the socket is free while it takes what was read.
+pub struct Reader(Arc<Io>);
+
+impl Reader {
+    /// Reads what has arrived and hands on each datagram with its source.
+    pub fn read(&self, buffers: &mut ReadBuffers, mut each: impl FnMut(Instant, SocketAddr, &[u8])) {
+        let io = &self.0;
+        for _ in 0..READS_A_TURN {
+            let mut slices = buffers.storage.chunks_exact_mut(LARGEST);
+            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+                std::array::from_fn(|_| IoSliceMut::new(slices.next().unwrap_or_default()));
+            // Errors are per datagram (or "nothing left"); the next wake-up tries again.
+            let Ok(count) = io.state.recv((&io.socket).into(), &mut slices, &mut buffers.meta) else {
+                return;
+            };
+            let now = Instant::now();
+            for (slice, meta) in buffers.storage.chunks_exact(LARGEST).zip(&buffers.meta[..count]) {
+                for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
+                    each(now, meta.addr, datagram);
+                }
+            }
+            if count < BATCH_SIZE {
+                return;
+            }
+        }
+    }
+}
+
+/// One UDP socket, bound to one local address.
+pub struct Socket {
+    io: Arc<Io>,
+    pub local: SocketAddr,
+    key: usize,
+    waiting: VecDeque<Run>,
+    waiting_bytes: usize,
+    run: Option<Run>,
+    /// The kernel refused the last write; the poller watches for room.
+    blocked: bool,
+    /// Datagrams that were given up because the kernel took nothing for too long.
+    pub lost: u64,
+}
+
+impl Socket {
+    /// Binds to a free port of `ip` and registers with the poller under `key`.
+    pub fn bind(ip: IpAddr, poller: &Poller, key: usize) -> io::Result<Self> {
+        let raw = RawSocket::new(Domain::for_address((ip, 0).into()), Type::DGRAM, Some(Protocol::UDP))?;
+        if ip.is_ipv6() {
+            raw.set_only_v6(true)?;
+        }
+        // Refusals only mean smaller buffers.
+        let _ = raw.set_recv_buffer_size(KERNEL_BUFFER);
+        let _ = raw.set_send_buffer_size(KERNEL_BUFFER);
+        raw.set_nonblocking(true)?;
+        raw.bind(&SocketAddr::new(ip, 0).into())?;
+        let socket: UdpSocket = raw.into();
+        let state = UdpSocketState::new((&socket).into())?;
+        let local = socket.local_addr()?;
+        // SAFETY: `Socket::close` (called by Drop of its owner) deletes it from the poller before it is closed.
+        #[allow(unsafe_code)]
+        unsafe {
+            poller.add_with_mode(&socket, Event::readable(key), PollMode::Level)?;
+        }
+        Ok(Self {
+            io: Arc::new(Io { socket, state }),
+            local,
+            key,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            run: None,
+            blocked: false,
+            lost: 0,
+        })
+    }
+
+    /// Takes the socket out of the poller; the descriptor closes when the value is dropped.
+    pub fn close(&self, poller: &Poller) {
+        let _ = poller.delete(&self.io.socket);
+    }
+
+    pub fn reader(&self) -> Reader {
+        Reader(Arc::clone(&self.io))
+    }
+
+    /// Adds a datagram to what the next `flush` sends.
+    pub fn push(&mut self, destination: SocketAddr, datagram: &[u8]) {
+        let most = self.io.state.max_gso_segments();
+        if let Some(run) = &mut self.run {
+            let fits = run.destination == destination
+                && datagram.len() <= run.segment
+                && run.bytes.len().is_multiple_of(run.segment)
+                && run.bytes.len() / run.segment < most
+                && run.bytes.len() + datagram.len() <= LARGEST;
+            if fits {
+                run.bytes.extend_from_slice(datagram);
+                return;
+            }
+        }
+        self.end_run();
+        let mut bytes = Vec::with_capacity(if datagram.len() > 1000 { LARGEST } else { datagram.len() });
+        bytes.extend_from_slice(datagram);
+        self.run = Some(Run { destination, segment: datagram.len(), bytes });
+    }
+
+    /// Sends what was pushed, and what the kernel refused before. Asks to be told of writability
+    /// where it refuses again.
+    pub fn flush(&mut self, poller: &Poller) {
+        self.end_run();
+        let mut blocked = false;
+        while let Some(run) = self.waiting.front() {
+            let transmit = Transmit {
+                destination: run.destination,
+                ecn: None,
+                contents: &run.bytes,
+                segment_size: Some(run.segment),
+                src_ip: None,
+            };
+            match self.io.state.try_send((&self.io.socket).into(), &transmit) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    blocked = true;
+                    break;
+                }
+                // Unreachable, refused by a firewall, too long: those datagrams are lost, no more.
+                _ => {
+                    let sent = self.waiting.pop_front();
+                    self.waiting_bytes -= sent.map_or(0, |run| run.bytes.len());
+                }
+            }
+        }
+        if blocked != self.blocked {
+            self.blocked = blocked;
+            let interest = if blocked { Event::all(self.key) } else { Event::readable(self.key) };
+            let _ = poller.modify_with_mode(&self.io.socket, interest, PollMode::Level);
+        }
+    }
+
+    fn end_run(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        if self.waiting_bytes + run.bytes.len() > MOST_WAITING {
+            self.lost += (run.bytes.len() / run.segment) as u64;
+            return;
+        }
+        self.waiting_bytes += run.bytes.len();
+        self.waiting.push_back(run);
+    }
+}

@@ -1,0 +1,467 @@
+//! One peer connection: a str0m `Rtc`, its sockets, and what the engine keeps beside them.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use polling::Poller;
+use str0m::change::SdpPendingOffer;
+use str0m::channel::ChannelId;
+use str0m::net::{Protocol, Receive};
+use str0m::stats::{MediaEgressStats, MediaIngressStats, PeerStats};
+use str0m::{Candidate, Input, Output, Rtc};
+
+use crate::channel::{Channel, Message};
+use crate::command::{PeerConfig, Request};
+use crate::event::{Answer, Event};
+use crate::mailbox::Mailbox;
+use crate::media::Media;
+use crate::net::{ReadBuffers, Socket};
+
+/// Sockets of one peer have poller keys from `id * KEYS`.
+pub const KEYS: usize = 64;
+/// A connection without a sign of the far end for so long is told as disconnected. The far end
+/// answers our consent checks (RFC 7675), one a second, as long as it lives.
+const SILENT: Duration = Duration::from_millis(4500);
+/// And for so long as failed; str0m stops sending at about the same time.
+const LOST: Duration = Duration::from_secs(20);
+/// From both descriptions to a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
+/// What a local close may take to get its goodbyes out.
+const LINGER: Duration = Duration::from_millis(300);
+/// Channel bytes that Python has not read: above, SCTP packets are held back, so that the far end's
+/// window closes; below, they flow again.
+const HOLD_ABOVE: usize = 8 << 20;
+pub const RESUME_BELOW: usize = 2 << 20;
+/// Held packets; more than a full window (1 MiB), so that only duplicates are lost.
+const MOST_HELD: usize = 2 << 20;
+/// Errors in one drain that are a peer's bad packets; more mean that str0m is stuck.
+const MOST_ERRORS: usize = 100;
+
+/// What the engine thread and Python both see of a peer.
+#[derive(Default)]
+pub struct PeerShared {
+    pub id: u64,
+    /// Channel bytes given to Python and not read by the application.
+    pub unread: AtomicUsize,
+    /// The engine holds packets back until `Request::Resume`.
+    pub holding: AtomicBool,
+    /// Bytes of received frames in the mailbox.
+    pub frames_waiting: AtomicUsize,
+    /// Bytes of frames in the command queue.
+    pub frames_sending: AtomicUsize,
+    /// The longest message that the far end takes; 0 until it has said.
+    pub max_message_size: AtomicUsize,
+}
+
+impl PeerShared {
+    pub fn new(id: u64) -> Self {
+        Self { id, ..Self::default() }
+    }
+}
+
+/// The states of W3C's RTCPeerConnectionState that the engine itself tells apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    New,
+    Connecting,
+    Connected,
+    Disconnected,
+    /// Over; `true` by someone's wish, `false` by failure.
+    Over(bool),
+}
+
+/// A datagram that waits until Python has caught up.
+struct Held {
+    local: SocketAddr,
+    source: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+/// Counters that W3C statistics name.
+#[derive(Default)]
+pub struct Counters {
+    pub packets_sent: u64,
+    pub bytes_sent: u64,
+    pub packets_received: u64,
+    pub bytes_received: u64,
+    /// Datagrams that were not for this connection, or not of any protocol of it.
+    pub discarded: u64,
+    pub candidates_ignored: u64,
+    /// Frames of ours that could not be sent.
+    pub frames_dropped: u64,
+}
+
+pub struct Peer {
+    pub shared: Arc<PeerShared>,
+    pub mailbox: Arc<Mailbox>,
+    pub config: PeerConfig,
+    pub state: State,
+    pub rtc: Option<Rtc>,
+    pub sockets: Vec<Socket>,
+    pub local_candidates: Vec<Candidate>,
+    pub remote_candidates: Vec<Candidate>,
+    /// Remote candidates that came before the remote description.
+    pub early_candidates: Vec<Candidate>,
+    pub pending: Option<SdpPendingOffer>,
+    pub remote_known: bool,
+    pub candidates_told: bool,
+    pub has_channels: bool,
+    pub channels: HashMap<u64, Channel>,
+    pub channel_keys: HashMap<ChannelId, u64>,
+    pub next_remote_key: u64,
+    pub media: Vec<Media>,
+    /// The pair that str0m sends on: (local, remote).
+    pub selected: Option<(SocketAddr, SocketAddr)>,
+    pub counters: Counters,
+    pub peer_stats: Option<PeerStats>,
+    pub ingress: HashMap<String, MediaIngressStats>,
+    pub egress: HashMap<String, MediaEgressStats>,
+    held: VecDeque<Held>,
+    held_bytes: usize,
+    heard: Instant,
+    connect_by: Option<Instant>,
+    /// Why we are closing; the goodbyes are still going out until the time given.
+    closing: Option<(String, Instant)>,
+    rtc_deadline: Option<Instant>,
+}
+
+impl Peer {
+    pub fn new(shared: Arc<PeerShared>, mailbox: Arc<Mailbox>, config: PeerConfig, now: Instant) -> Self {
+        Self {
+            shared,
+            mailbox,
+            config,
+            state: State::New,
+            rtc: None,
+            sockets: Vec::new(),
+            local_candidates: Vec::new(),
+            remote_candidates: Vec::new(),
+            early_candidates: Vec::new(),
+            pending: None,
+            remote_known: false,
+            candidates_told: false,
+            has_channels: false,
+            channels: HashMap::new(),
+            channel_keys: HashMap::new(),
+            next_remote_key: 1 << 32,
+            media: Vec::new(),
+            selected: None,
+            counters: Counters::default(),
+            peer_stats: None,
+            ingress: HashMap::new(),
+            egress: HashMap::new(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            heard: now,
+            connect_by: None,
+            closing: None,
+            rtc_deadline: None,
+        }
+    }
+
+    pub fn tell(&self, event: Event) {
+        self.mailbox.put(&self.shared, event);
+    }
+
+    pub fn reply(&self, request: u64, result: Result<Answer, String>) {
+        self.tell(Event::Reply { request, result });
+    }
+
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over(_))
+    }
+
+    /// Does what Python asked. What follows from it goes out in `settle`.
+    pub fn handle(&mut self, request: Request, poller: &Poller, now: Instant) {
+        match request {
+            Request::Offer { request, media, codecs } => {
+                let result = self.offer(&media, &codecs, poller, now);
+                self.conclude(request, result);
+            }
+            Request::Accept { request, sdp, codecs } => {
+                let result = self.accept(&sdp, &codecs, poller, now);
+                self.conclude(request, result);
+            }
+            Request::Answer { request, sdp } => {
+                let result = self.answer(&sdp, now);
+                self.conclude(request, result);
+            }
+            Request::Candidate(candidate) => self.add_candidate(*candidate),
+            Request::Unusable => self.counters.candidates_ignored += 1,
+            Request::CreateChannel { gauge, config } => self.create_channel(gauge, config),
+            Request::Send { key, binary, data } => {
+                if let Some(channel) = self.channels.get_mut(&key) {
+                    channel.queue(Message { binary, data });
+                }
+            }
+            Request::CloseChannel { key } => self.close_channel(key),
+            Request::Frame { mid, codec, timestamp, data } => {
+                self.shared.frames_sending.fetch_sub(data.len(), SeqCst);
+                self.send_frame(&mid, &codec, timestamp, data, now);
+            }
+            Request::RequestKeyframe { mid } => self.request_keyframe(&mid, now),
+            Request::Stats { request } => {
+                let report = self.report();
+                self.reply(request, Ok(Answer::Stats(report)));
+            }
+            Request::Resume => self.resume(now),
+            Request::Close => self.close("closed here", now),
+        }
+    }
+
+    /// Answers a negotiation request, after everything that it led to has been told.
+    fn conclude(&mut self, request: u64, result: Result<Answer, String>) {
+        self.drain();
+        let done = result.is_ok();
+        if done {
+            self.announce_media();
+        }
+        self.reply(request, result);
+        if done {
+            self.announce_candidates();
+        }
+        if self.rtc.as_ref().is_some_and(|rtc| !rtc.is_alive()) {
+            self.end(false, "the description could not be used");
+        }
+    }
+
+    /// Both descriptions are there: str0m starts its checks, and our patience with them.
+    pub fn start_connecting(&mut self, now: Instant) {
+        if self.state == State::New {
+            self.connect_by = Some(now + CONNECT_WITHIN);
+            self.change(State::Connecting, "");
+        }
+    }
+
+    /// Moves str0m's clock on, so that what is asked of it now happens now.
+    pub fn advance(&mut self, now: Instant) {
+        if let Some(rtc) = &mut self.rtc {
+            if let Err(error) = rtc.handle_input(Input::Timeout(now)) {
+                tracing::debug!(peer = self.shared.id, %error, "timeout");
+            }
+            self.drain();
+        }
+    }
+
+    /// Reads socket `index` until it is empty or others must have their turn.
+    pub fn read(&mut self, index: usize, buffers: &mut ReadBuffers) {
+        let Some(socket) = self.sockets.get(index) else { return };
+        let reader = socket.reader();
+        let local = socket.local;
+        reader.read(buffers, |now, source, datagram| self.receive(now, local, source, datagram));
+    }
+
+    fn receive(&mut self, now: Instant, local: SocketAddr, source: SocketAddr, datagram: &[u8]) {
+        self.counters.packets_received += 1;
+        self.counters.bytes_received += datagram.len() as u64;
+        if self.selected.is_some_and(|(_, remote)| remote == source) {
+            self.heard = now;
+        }
+        if is_dtls(datagram) && self.must_hold() {
+            if self.held_bytes + datagram.len() <= MOST_HELD {
+                self.held_bytes += datagram.len();
+                self.held.push_back(Held { local, source, bytes: datagram.to_vec() });
+            }
+            return;
+        }
+        self.input(now, local, source, datagram);
+    }
+
+    fn input(&mut self, now: Instant, destination: SocketAddr, source: SocketAddr, datagram: &[u8]) {
+        let Some(rtc) = &mut self.rtc else { return };
+        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, datagram) else {
+            self.counters.discarded += 1;
+            return;
+        };
+        let input = Input::Receive(now, receive);
+        if !rtc.accepts(&input) {
+            self.counters.discarded += 1;
+            return;
+        }
+        if let Err(error) = rtc.handle_input(input) {
+            // Anyone who knows our addresses can send nonsense; what really broke shows in `drain`.
+            self.counters.discarded += 1;
+            tracing::debug!(peer = self.shared.id, %error, "input");
+        }
+        self.drain();
+    }
+
+    /// Whether Python is so far behind that SCTP must wait. Says so to Python first, and looks again
+    /// after that: Python may have read everything between the two.
+    fn must_hold(&mut self) -> bool {
+        if self.shared.holding.load(SeqCst) {
+            return true;
+        }
+        if self.shared.unread.load(SeqCst) <= HOLD_ABOVE {
+            return false;
+        }
+        self.shared.holding.store(true, SeqCst);
+        if self.shared.unread.load(SeqCst) > RESUME_BELOW {
+            return true;
+        }
+        self.shared.holding.store(false, SeqCst);
+        false
+    }
+
+    fn resume(&mut self, now: Instant) {
+        self.shared.holding.store(false, SeqCst);
+        while let Some(held) = self.held.pop_front() {
+            self.held_bytes -= held.bytes.len();
+            self.input(now, held.local, held.source, &held.bytes);
+        }
+    }
+
+    /// Takes everything that str0m has to say. To be called after every change made to it.
+    pub fn drain(&mut self) {
+        let mut errors = 0;
+        while let Some(rtc) = &mut self.rtc {
+            match rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.rtc_deadline = Some(at);
+                    break;
+                }
+                Ok(Output::Transmit(packet)) => {
+                    self.counters.packets_sent += 1;
+                    self.counters.bytes_sent += packet.contents.len() as u64;
+                    if !is_stun(&packet.contents) {
+                        self.selected = Some((packet.source, packet.destination));
+                    }
+                    let socket = self.sockets.iter_mut().find(|socket| socket.local == packet.source);
+                    if let Some(socket) = socket {
+                        socket.push(packet.destination, &packet.contents);
+                    }
+                }
+                Ok(Output::Event(event)) => self.on_event(event),
+                Err(error) => {
+                    tracing::debug!(peer = self.shared.id, %error, "output");
+                    errors += 1;
+                    if !rtc.is_alive() || errors > MOST_ERRORS {
+                        return self.end(false, &error.to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes waiting channel messages, brings gauges up to date, sends what is due.
+    pub fn settle(&mut self, poller: &Poller, now: Instant) {
+        self.pump(now);
+        for socket in &mut self.sockets {
+            socket.flush(poller);
+        }
+        self.watch(now);
+    }
+
+    /// Looks after what depends on time alone.
+    fn watch(&mut self, now: Instant) {
+        if let Some((reason, until)) = &self.closing {
+            let drained = self.rtc.as_ref().is_none_or(|rtc| !rtc.is_alive());
+            if drained || now >= *until {
+                let reason = reason.clone();
+                self.end(true, &reason);
+            }
+            return;
+        }
+        let silence = now.saturating_duration_since(self.heard);
+        match self.state {
+            State::Connecting if self.connect_by.is_some_and(|by| now >= by) => {
+                self.end(false, "no connection within 30 s: no candidate pair worked");
+            }
+            State::Connected if silence >= SILENT => {
+                self.change(State::Disconnected, "the far end is silent");
+            }
+            State::Disconnected if silence >= LOST => {
+                self.end(false, "the far end has been silent for 20 s");
+            }
+            State::Disconnected if silence < SILENT => self.change(State::Connected, ""),
+            _ => {}
+        }
+        if self.rtc.as_ref().is_some_and(|rtc| !rtc.is_alive()) {
+            self.end(false, "the connection ended");
+        }
+    }
+
+    pub fn on_timeout(&mut self, now: Instant) {
+        if self.rtc_deadline.is_some_and(|at| at <= now) {
+            self.advance(now);
+        }
+    }
+
+    /// When the engine has to come back to this peer.
+    pub fn deadline(&self) -> Option<Instant> {
+        let watch = match self.state {
+            State::Connecting => self.connect_by,
+            State::Connected => Some(self.heard + SILENT),
+            State::Disconnected => Some(self.heard + LOST),
+            _ => None,
+        };
+        let closing = self.closing.as_ref().map(|(_, until)| *until);
+        [self.rtc_deadline, watch, closing].into_iter().flatten().min()
+    }
+
+    pub fn on_connected(&mut self) {
+        if matches!(self.state, State::New | State::Connecting) {
+            self.connect_by = None;
+            self.change(State::Connected, "");
+        }
+    }
+
+    /// Starts a clean close: RTCP BYE, SCTP shutdown, DTLS close_notify.
+    pub fn close(&mut self, reason: &str, now: Instant) {
+        if self.is_over() || self.closing.is_some() {
+            return;
+        }
+        self.advance(now);
+        self.closing = Some((reason.to_owned(), now + LINGER));
+        if let Some(rtc) = &mut self.rtc {
+            if let Err(error) = rtc.close() {
+                tracing::debug!(peer = self.shared.id, %error, "close");
+            }
+            self.drain();
+        }
+    }
+
+    /// The far end said goodbye; str0m's own goodbye still drains.
+    pub fn closed_by_far_end(&mut self, now: Instant) {
+        if self.closing.is_none() {
+            self.closing = Some(("the far end closed the connection".to_owned(), now + LINGER));
+        }
+    }
+
+    /// The end, told to Python with its reason; the engine drops the peer after this.
+    pub fn end(&mut self, wished: bool, reason: &str) {
+        if self.is_over() {
+            return;
+        }
+        let keys: Vec<u64> = self.channels.keys().copied().collect();
+        for key in keys {
+            self.forget_channel(key);
+        }
+        self.change(State::Over(wished), reason);
+    }
+
+    fn change(&mut self, state: State, reason: &str) {
+        self.state = state;
+        let name = match state {
+            State::New => "new",
+            State::Connecting => "connecting",
+            State::Connected => "connected",
+            State::Disconnected => "disconnected",
+            State::Over(true) => "closed",
+            State::Over(false) => "failed",
+        };
+        self.tell(Event::State { state: name, reason: reason.to_owned() });
+    }
+}
+
+/// RFC 7983: the first byte tells the protocols of one port apart.
+fn is_dtls(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(20..=63))
+}
+
+fn is_stun(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(0..=3))
+}

@@ -1,0 +1,199 @@
+//! A peer's statistics report (https://www.w3.org/TR/webrtc-stats/).
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+
+use str0m::media::{MediaKind, Mid};
+use str0m::{Candidate, CandidateKind};
+
+use crate::media::codec_name;
+use crate::peer::{Peer, State};
+use crate::stats::Report;
+
+const TRANSPORT: &str = "T";
+const CERTIFICATE: &str = "CERT-local";
+
+fn candidate_kind(kind: CandidateKind) -> &'static str {
+    match kind {
+        CandidateKind::Host => "host",
+        CandidateKind::PeerReflexive => "prflx",
+        CandidateKind::ServerReflexive => "srflx",
+        CandidateKind::Relayed => "relay",
+    }
+}
+
+fn add_candidate(
+    report: &mut Report,
+    id: &str,
+    kind: &'static str,
+    address: SocketAddr,
+    candidate: Option<&Candidate>,
+) {
+    report
+        .add(id, kind)
+        .set("transportId", TRANSPORT)
+        .set("address", address.ip().to_string())
+        .set("port", u64::from(address.port()))
+        .set("protocol", "udp")
+        // An address that nobody told us of was found by the checks themselves.
+        .set("candidateType", candidate.map_or("prflx", |c| candidate_kind(c.kind())))
+        .set_some("priority", candidate.map(|c| u64::from(c.prio())));
+}
+
+impl Peer {
+    pub fn report(&mut self) -> Report {
+        let mut report = Report::new();
+        self.report_candidates(&mut report);
+        self.report_transport(&mut report);
+        self.report_channels(&mut report);
+        for index in 0..self.media.len() {
+            self.report_media(&mut report, index);
+        }
+        report
+    }
+
+    fn report_candidates(&self, report: &mut Report) {
+        for (index, candidate) in self.local_candidates.iter().enumerate() {
+            add_candidate(report, &format!("L{index}"), "local-candidate", candidate.addr(), Some(candidate));
+        }
+        for (index, candidate) in self.remote_candidates.iter().enumerate() {
+            add_candidate(
+                report,
+                &format!("R{index}"),
+                "remote-candidate",
+                candidate.addr(),
+                Some(candidate),
+            );
+        }
+        let Some((local, remote)) = self.selected else { return };
+        let at = |list: &[Candidate], address| list.iter().position(|candidate| candidate.addr() == address);
+        let local_id = format!("L{}", at(&self.local_candidates, local).unwrap_or(usize::MAX));
+        let remote_id = match at(&self.remote_candidates, remote) {
+            Some(index) => format!("R{index}"),
+            None => {
+                add_candidate(report, "RP", "remote-candidate", remote, None);
+                "RP".to_owned()
+            }
+        };
+        let checks = self.peer_stats.as_ref().and_then(|stats| stats.selected_candidate_pair.as_ref());
+        report
+            .add("CP", "candidate-pair")
+            .set("transportId", TRANSPORT)
+            .set("localCandidateId", local_id)
+            .set("remoteCandidateId", remote_id)
+            .set("state", "succeeded")
+            .set("nominated", true)
+            .set("packetsSent", self.counters.packets_sent)
+            .set("packetsReceived", self.counters.packets_received)
+            .set("bytesSent", self.counters.bytes_sent)
+            .set("bytesReceived", self.counters.bytes_received)
+            .set_some(
+                "currentRoundTripTime",
+                checks.and_then(|pair| pair.current_round_trip_time).map(|time| time.as_secs_f64()),
+            )
+            .set_some("totalRoundTripTime", checks.map(|pair| pair.total_round_trip_time.as_secs_f64()))
+            .set_some("responsesReceived", checks.map(|pair| pair.responses_received));
+    }
+
+    fn report_transport(&self, report: &mut Report) {
+        let connected = matches!(self.state, State::Connected | State::Disconnected);
+        let lost: u64 = self.sockets.iter().map(|socket| socket.lost).sum();
+        report
+            .add(TRANSPORT, "transport")
+            .set("dtlsState", if connected { "connected" } else { "new" })
+            .set("localCertificateId", CERTIFICATE)
+            .set_some("selectedCandidatePairId", self.selected.map(|_| "CP"))
+            .set("packetsSent", self.counters.packets_sent)
+            .set("packetsReceived", self.counters.packets_received)
+            .set("bytesSent", self.counters.bytes_sent)
+            .set("bytesReceived", self.counters.bytes_received)
+            // Not W3C's: what was thrown away, and why.
+            .set("datagramsDiscarded", self.counters.discarded)
+            .set("datagramsLost", lost)
+            .set("candidatesIgnored", self.counters.candidates_ignored);
+    }
+
+    fn report_channels(&self, report: &mut Report) {
+        for (key, channel) in &self.channels {
+            let gauge = &channel.gauge;
+            report
+                .add(format!("D{key}"), "data-channel")
+                .set("label", channel.config.label.as_str())
+                .set("protocol", channel.config.protocol.as_str())
+                .set("state", if channel.open { "open" } else { "connecting" })
+                .set_some("dataChannelIdentifier", channel.stream.map(u64::from))
+                .set("messagesSent", gauge.messages_sent.load(Relaxed))
+                .set("bytesSent", gauge.bytes_sent.load(Relaxed))
+                .set("messagesReceived", gauge.messages_received.load(Relaxed))
+                .set("bytesReceived", gauge.bytes_received.load(Relaxed));
+        }
+    }
+
+    fn report_media(&mut self, report: &mut Report, index: usize) {
+        let mid = self.media[index].mid;
+        let Some((kind, direction)) =
+            self.rtc.as_ref().and_then(|rtc| rtc.media(mid)).map(|m| (m.kind(), m.direction()))
+        else {
+            return;
+        };
+        let kind = if kind == MediaKind::Audio { "audio" } else { "video" };
+        let codec = self.negotiated(mid).first().and_then(|p| codec_name(p.spec().codec));
+        if direction.is_sending() {
+            self.report_outbound(report, index, mid, kind, codec);
+        }
+        if direction.is_receiving() {
+            self.report_inbound(report, index, mid, kind, codec);
+        }
+    }
+
+    fn report_outbound(&self, report: &mut Report, index: usize, mid: Mid, kind: &str, codec: Option<&str>) {
+        let media = &self.media[index];
+        let stats = self.egress.get(&mid.to_string());
+        let id = format!("O{mid}");
+        report
+            .add(id.as_str(), "outbound-rtp")
+            .set("kind", kind)
+            .set("mid", mid.to_string())
+            .set("transportId", TRANSPORT)
+            .set_some("codec", codec)
+            .set("framesSent", media.frames_sent)
+            .set("packetsSent", stats.map_or(0, |s| s.packets))
+            .set("bytesSent", stats.map_or(0, |s| s.bytes))
+            .set("nackCount", stats.map_or(0, |s| s.nacks))
+            .set("pliCount", stats.map_or(0, |s| s.plis))
+            .set("firCount", stats.map_or(0, |s| s.firs));
+        let Some((stats, remote)) = stats.and_then(|s| s.remote.as_ref().map(|r| (s, r))) else { return };
+        let clock = if kind == "audio" { 48_000.0 } else { 90_000.0 };
+        report
+            .add(format!("RI{mid}"), "remote-inbound-rtp")
+            .set("kind", kind)
+            .set("localId", id)
+            .set("transportId", TRANSPORT)
+            .set("packetsLost", remote.packets_lost)
+            .set("jitter", f64::from(remote.jitter) / clock)
+            .set_some("fractionLost", stats.loss.map(f64::from))
+            .set_some("roundTripTime", stats.rtt.map(|time| time.as_secs_f64()));
+    }
+
+    fn report_inbound(&self, report: &mut Report, index: usize, mid: Mid, kind: &str, codec: Option<&str>) {
+        let media = &self.media[index];
+        let stats = self.ingress.get(&mid.to_string());
+        let clock = if kind == "audio" { 48_000.0 } else { 90_000.0 };
+        report
+            .add(format!("I{mid}"), "inbound-rtp")
+            .set("kind", kind)
+            .set("mid", mid.to_string())
+            .set("transportId", TRANSPORT)
+            .set_some("codec", codec)
+            .set("framesReceived", media.frames_received)
+            .set("keyFramesReceived", media.keyframes_received)
+            .set("framesDropped", media.frames_dropped)
+            .set("packetsReceived", stats.map_or(0, |s| s.packets))
+            .set("bytesReceived", stats.map_or(0, |s| s.bytes))
+            .set("nackCount", stats.map_or(0, |s| s.nacks))
+            .set("pliCount", stats.map_or(0, |s| s.plis))
+            .set("firCount", stats.map_or(0, |s| s.firs))
+            .set("jitter", stats.map_or(0.0, |s| f64::from(s.jitter) / clock))
+            .set_some("fractionLost", stats.and_then(|s| s.loss).map(f64::from));
+    }
+}

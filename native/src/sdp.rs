@@ -1,0 +1,146 @@
+//! What is read from session descriptions before str0m sees them (RFC 8866, RFC 8839).
+
+use std::net::IpAddr;
+
+use str0m::Candidate;
+
+/// What RFC 8841 assumes where a description does not say how long a message may be.
+const ASSUMED_MESSAGE_SIZE: usize = 65_536;
+
+/// A remote description taken apart.
+pub struct Remote {
+    /// The description without its candidate lines.
+    pub sdp: String,
+    pub candidates: Vec<Candidate>,
+    /// Candidates that we cannot use: mDNS names, TCP, malformed lines.
+    pub ignored: u64,
+    pub has_channels: bool,
+    /// The longest message that the far end takes, in bytes; `usize::MAX` where it sets no limit.
+    pub max_message_size: usize,
+}
+
+/// What a candidate line turned out to be.
+pub enum Parsed {
+    Usable(Box<Candidate>),
+    /// Well-formed, and of no use here: a `.local` name, or not UDP.
+    Ignored,
+}
+
+/// Takes a remote description apart. A candidate line that cannot be used must not make the whole
+/// description fail: browsers hide their addresses behind `.local` names.
+pub fn read_remote(sdp: &str) -> Remote {
+    let mut remote = Remote {
+        sdp: String::with_capacity(sdp.len()),
+        candidates: Vec::new(),
+        ignored: 0,
+        has_channels: false,
+        max_message_size: ASSUMED_MESSAGE_SIZE,
+    };
+    for line in sdp.lines() {
+        if line.starts_with("a=candidate:") {
+            match read_candidate(line) {
+                Ok(Parsed::Usable(candidate)) => remote.candidates.push(*candidate),
+                Ok(Parsed::Ignored) | Err(_) => remote.ignored += 1,
+            }
+            continue;
+        }
+        if line.starts_with("m=application ") {
+            remote.has_channels = true;
+        } else if let Some(size) = line.strip_prefix("a=max-message-size:") {
+            let size = size.trim().parse().unwrap_or(ASSUMED_MESSAGE_SIZE);
+            remote.max_message_size = if size == 0 { usize::MAX } else { size };
+        }
+        remote.sdp.push_str(line);
+        remote.sdp.push_str("\r\n");
+    }
+    remote
+}
+
+/// Reads a candidate line, with or without `a=` (RFC 8839 section 5.1).
+///
+/// Errors: a sentence that says what is wrong with it.
+pub fn read_candidate(line: &str) -> Result<Parsed, String> {
+    let line = line.trim();
+    let line = line.strip_prefix("a=").unwrap_or(line);
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [head, component, transport, priority, address, port, typ, kind, ..] = fields[..] else {
+        return Err(format!("not a candidate line: {line:.80}"));
+    };
+    let well_formed = head.starts_with("candidate:")
+        && component.parse::<u16>().is_ok()
+        && priority.parse::<u32>().is_ok()
+        && port.parse::<u16>().is_ok()
+        && typ == "typ"
+        && matches!(kind, "host" | "srflx" | "prflx" | "relay");
+    if !well_formed {
+        return Err(format!("not a candidate line: {line:.80}"));
+    }
+    if address.ends_with(".local") || !transport.eq_ignore_ascii_case("udp") || component != "1" {
+        return Ok(Parsed::Ignored);
+    }
+    if address.parse::<IpAddr>().is_err() {
+        return Err(format!("not an address: {address:.80}"));
+    }
+    match Candidate::from_sdp_string(line) {
+        Ok(candidate) => Ok(Parsed::Usable(Box::new(candidate))),
+        Err(error) => Err(format!("not a candidate line: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = "candidate:1 1 udp 2113929471 192.168.1.9 40000 typ host";
+
+    #[test]
+    fn a_host_candidate_is_usable() {
+        assert!(matches!(read_candidate(HOST), Ok(Parsed::Usable(_))));
+        assert!(matches!(read_candidate(&format!("a={HOST}\r\n")), Ok(Parsed::Usable(_))));
+    }
+
+    #[test]
+    fn names_and_tcp_are_ignored() {
+        for line in [
+            "candidate:1 1 udp 2113929471 5d1c-7f.local 40000 typ host",
+            "candidate:1 1 tcp 1518280447 192.168.1.9 9 typ host tcptype active",
+            "candidate:1 2 udp 2113929471 192.168.1.9 40001 typ host",
+        ] {
+            assert!(matches!(read_candidate(line), Ok(Parsed::Ignored)), "{line}");
+        }
+    }
+
+    #[test]
+    fn garbage_is_refused() {
+        for line in [
+            "",
+            "hello",
+            "candidate:1 1 udp x 192.168.1.9 40000 typ host",
+            "candidate:1 1 udp 1 192.168.1.999 40000 typ host",
+            "candidate:1 1 udp 1 192.168.1.9 400000 typ host",
+            "candidate:1 1 udp 1 192.168.1.9 40000 typ guest",
+            "candidate:1 1 udp 1 example.org 40000 typ host",
+        ] {
+            assert!(read_candidate(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_description_is_taken_apart() {
+        let remote = read_remote(&format!(
+            "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na={HOST}\r\n\
+             a=candidate:2 1 udp 1 x.local 9 typ host\r\na=max-message-size:262144\r\n"
+        ));
+        assert_eq!(remote.candidates.len(), 1);
+        assert_eq!(remote.ignored, 1);
+        assert!(remote.has_channels);
+        assert_eq!(remote.max_message_size, 262_144);
+        assert!(!remote.sdp.contains("candidate"));
+    }
+
+    #[test]
+    fn zero_means_no_limit_and_absence_means_64_kib() {
+        assert_eq!(read_remote("a=max-message-size:0\n").max_message_size, usize::MAX);
+        assert_eq!(read_remote("v=0\n").max_message_size, 65_536);
+    }
+}

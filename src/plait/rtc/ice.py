@@ -1,0 +1,44 @@
+"""Descriptions and candidates, as they travel through signaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SessionDescription:
+    """A session description (RFC 8829, W3C RTCSessionDescription)."""
+
+    type: Literal["offer", "answer"]
+    sdp: str
+
+
+@dataclass(frozen=True)
+class IceCandidate:
+    """An ICE candidate (W3C RTCIceCandidateInit).
+
+    Attributes:
+        candidate: a line as in RFC 8839 section 5.1, `candidate:…`, with or without `a=`.
+        sdp_mid: the media line it belongs to; all lines are bundled, so it makes no difference here.
+        sdp_m_line_index: the same by number.
+    """
+
+    candidate: str
+    sdp_mid: str | None = None
+    sdp_m_line_index: int | None = None
+
+
+@dataclass(frozen=True)
+class IceServer:
+    """A STUN or TURN server (W3C RTCIceServer).
+
+    Attributes:
+        urls: `stun:…`, `turn:…` or `turns:…` (RFC 7064, RFC 7065).
+        username: for TURN.
+        credential: for TURN; kept out of `repr`.
+    """
+
+    urls: str | tuple[str, ...]
+    username: str = ""
+    credential: str = field(default="", repr=False)

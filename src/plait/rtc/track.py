@@ -1,0 +1,171 @@
+"""Encoded media of one media line (W3C RTCRtpTransceiver, with frames instead of tracks)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from plait.rtc.errors import PeerClosed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+Kind = Literal["audio", "video"]
+Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
+
+# Received frames that may wait for the application: about four seconds of video, or of 20 ms audio.
+_MOST_WAITING = 120
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFrame:
+    """One encoded frame.
+
+    Attributes:
+        data: H.264 or H.265: an Annex B access unit; VP8, VP9, AV1: a frame; Opus: a packet.
+        timestamp: in units of the RTP clock (90 kHz for video, 48 kHz for Opus), 64 bits, never wraps.
+        keyframe: decodable by itself.
+        codec: "H264", "VP8", "opus", …; filled in on frames received, and may be left out when sending
+            to mean the first that was negotiated.
+    """
+
+    data: bytes
+    timestamp: int
+    keyframe: bool = False
+    codec: str = ""
+
+
+class FrameSender(Protocol):
+    """What a transceiver needs of its peer connection."""
+
+    def send_frame(self, mid: str, frame: EncodedFrame) -> bool:
+        """Send a frame on a media line."""
+
+    def request_keyframe(self, mid: str) -> None:
+        """Ask for a keyframe on a media line."""
+
+
+class Transceiver:
+    """One media line: frames out, frames in.
+
+    Attributes:
+        mid: its name in SDP; empty until it is offered.
+        kind: "audio" or "video".
+        direction: as negotiated, seen from here.
+        codecs: the negotiated codecs in order of preference; empty until then.
+        on_keyframe_request: called when the far end needs a keyframe from us.
+        frames_dropped: received frames that the application was too slow for.
+    """
+
+    def __init__(
+        self, kind: Kind, direction: Direction, sender: FrameSender, wanted: tuple[str, ...] = ()
+    ) -> None:
+        self.mid = ""
+        self.kind: Kind = kind
+        self.direction: Direction = direction
+        self.codecs: tuple[str, ...] = ()
+        self.wanted = wanted
+        self.on_keyframe_request: Callable[[], None] | None = None
+        self.frames_dropped = 0
+        self._sender = sender
+        self._frames: deque[EncodedFrame] = deque()
+        # After a gap nothing is decodable before the next keyframe.
+        self._broken = False
+        self._reader: asyncio.Future[None] | None = None
+        self._ended = False
+
+    @property
+    def codec(self) -> str | None:
+        """The first negotiated codec; None before the negotiation, or if there is none in common."""
+        return self.codecs[0] if self.codecs else None
+
+    @property
+    def sends(self) -> bool:
+        """Whether frames may go out."""
+        return self.direction in ("sendrecv", "sendonly")
+
+    @property
+    def receives(self) -> bool:
+        """Whether frames may come in."""
+        return self.direction in ("sendrecv", "recvonly")
+
+    def send(self, frame: EncodedFrame) -> bool:
+        """Send a frame; never waits.
+
+        Returns:
+            False if it was dropped: not connected, not a sending line, nothing negotiated for its codec,
+            or too much waits already.
+        """
+        if not self.mid or not self.sends:
+            return False
+        if frame.codec and frame.codec.upper() not in map(str.upper, self.codecs):
+            return False
+        return self._sender.send_frame(self.mid, frame)
+
+    def request_keyframe(self) -> None:
+        """Ask the far end for a keyframe (PLI, or FIR where only that was negotiated)."""
+        if self.mid and self.receives:
+            self._sender.request_keyframe(self.mid)
+
+    async def __aiter__(self) -> AsyncIterator[EncodedFrame]:
+        """Received frames, until the connection is closed. One reader at a time.
+
+        At most 120 wait. When the application is slower than that, the oldest are dropped up to the next
+        keyframe, and counted.
+        """
+        while True:
+            while self._frames:
+                yield self._frames.popleft()
+            if self._ended:
+                return
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+
+    async def receive(self) -> EncodedFrame:
+        """Return the next frame.
+
+        Raises:
+            PeerClosed: there is none, and none will come.
+        """
+        async for frame in self:
+            return frame
+        raise PeerClosed("the connection is closed")
+
+    # What follows is called by the peer connection when the engine tells it.
+
+    def _received(self, frame: EncodedFrame, *, contiguous: bool) -> None:
+        if self.kind == "video":
+            if not contiguous and not frame.keyframe and not self._broken:
+                # Still handed on (a decoder conceals), but the far end had better repair it.
+                self.request_keyframe()
+            if self._broken and not frame.keyframe:
+                self.frames_dropped += 1
+                return
+            self._broken = False
+        self._frames.append(frame)
+        if len(self._frames) > _MOST_WAITING:
+            self._drop_oldest()
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _drop_oldest(self) -> None:
+        self._frames.popleft()
+        self.frames_dropped += 1
+        if self.kind == "audio":
+            return
+        while self._frames and not self._frames[0].keyframe:
+            self._frames.popleft()
+            self.frames_dropped += 1
+        if not self._frames:
+            self._broken = True
+            self.request_keyframe()
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
