@@ -1,0 +1,107 @@
+"""`plait hub`: run a hub, and make the credentials of those who use it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from plait.hub.settings import Settings
+
+app = typer.Typer(help="Run a hub, and make the credentials of those who use it.")
+
+_Data = Annotated[
+    Path | None, typer.Option(help="The data folder (PLAIT_DATA; else plait in the user's data folder).")
+]
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    *,
+    host: Annotated[str | None, typer.Option(help="Where to listen (PLAIT_HOST; 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="0 takes a free one (PLAIT_PORT; 8080).")] = None,
+    data: _Data = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate chain (PLAIT_TLS_CERT).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its PEM key (PLAIT_TLS_KEY).")] = None,
+) -> None:
+    """Run a hub until Ctrl-C or SIGTERM. It prints a link that logs in, once, within 15 minutes."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = _settings(host=host, port=port, data=data, tls_cert=tls_cert, tls_key=tls_key)
+    try:
+        asyncio.run(_serve(settings))
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"plait hub: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def token(
+    thing: Annotated[str, typer.Argument(help="The id of the device's description, such as urn:dev:lamp.")],
+    data: _Data = None,
+) -> None:
+    """Print a fresh token for a device, whether or not the hub runs."""
+    from plait.hub.contracts import Principal
+    from plait.hub.store.credentials import open_credentials
+
+    with open_credentials(_settings(data=data).data) as credentials:
+        print(credentials.make_token(Principal("thing", thing)))
+
+
+@app.command()
+def user_token(data: _Data = None) -> None:
+    """Print a fresh token with which a program acts as the owner."""
+    from plait.hub.contracts import Principal
+    from plait.hub.store.credentials import open_credentials
+
+    settings = _settings(data=data)
+    with open_credentials(settings.data) as credentials:
+        print(credentials.make_token(Principal("user", settings.owner)))
+
+
+@app.command()
+def login(
+    url: Annotated[str, typer.Argument(help="The hub's address.")] = "http://127.0.0.1:8080",
+    data: _Data = None,
+) -> None:
+    """Print a fresh link that logs the owner's browser in, once, within 15 minutes."""
+    from plait.hub.store.credentials import open_credentials
+
+    settings = _settings(data=data)
+    with open_credentials(settings.data) as credentials:
+        print(f"{url.rstrip('/')}/#login={credentials.make_login_code(settings.owner)}")
+
+
+def _settings(**given: object) -> Settings:
+    """Return the settings: arguments first, then the environment. Exits with 2 where one is wrong."""
+    try:
+        from pydantic import ValidationError
+
+        from plait.hub.settings import Settings
+    except ModuleNotFoundError as missing:
+        print(f"plait hub: {missing}; install the extra: pip install 'plait[hub]'", file=sys.stderr)
+        raise typer.Exit(2) from None
+    try:
+        return Settings.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        for fault in error.errors():
+            print(f"plait hub: {'.'.join(map(str, fault['loc']))}: {fault['msg']}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+async def _serve(settings: Settings) -> None:
+    from plait.hub.main import Hub
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with Hub(settings) as hub:
+        print(f"Plait hub on {hub.url}")
+        print(f"Log in, once, within 15 minutes: {hub.login_link()}", flush=True)
+        await stop.wait()

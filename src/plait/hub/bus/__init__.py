@@ -1,0 +1,1 @@
+"""Publish and subscribe between the rooms and whoever watches."""

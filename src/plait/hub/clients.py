@@ -1,0 +1,146 @@
+"""The live sessions: who is here, who has just left and may come back, who displaces whom."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from plait.hub.client import LiveClient
+from plait.wire.errors import Offline
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from plait.hub.contracts import Bus, Client, Principal, Room
+    from plait.hub.outbox import Traffic
+    from plait.transport.base import Transport
+
+_MOST_WAITING: Final = 64
+"""Broken sessions that are kept for one principal: a page reloaded again and again must not fill memory."""
+
+_log = structlog.get_logger("plait.hub")
+
+
+class LiveClients:
+    """Implements `contracts.Clients`.
+
+    Args:
+        bus: what the clients' watches listen to.
+        window: seconds for which a broken session is kept.
+        marked: how far a session that is not live any more was committed, by its id and principal.
+        traffic: counts what passes.
+
+    Attributes:
+        rooms: told of comings and goings; set by `hub/main`.
+    """
+
+    def __init__(
+        self, bus: Bus, window: float, marked: Callable[[str, str], Awaitable[int]], traffic: Traffic
+    ) -> None:
+        self.rooms: Sequence[Room] = ()
+        self.window = window
+        self.marked = marked
+        self._bus = bus
+        self._traffic = traffic
+        self._sessions: dict[str, LiveClient] = {}
+        self._things: dict[str, LiveClient] = {}
+        self._broken: dict[Principal, dict[str, LiveClient]] = {}
+
+    def __iter__(self) -> Iterator[LiveClient]:
+        return iter(list(self._sessions.values()))
+
+    # For the rooms
+
+    def thing(self, thing: str) -> Client:
+        """Return the connected session of a thing. Raises `Offline`."""
+        client = self._things.get(thing)
+        if client is None or not client.connected:
+            raise Offline(f"{thing} is not connected")
+        return client
+
+    def online(self, thing: str) -> bool:
+        """Return whether a connection carries the thing's session now."""
+        client = self._things.get(thing)
+        return client is not None and client.connected
+
+    # For the connections
+
+    def find(self, session: str, principal: Principal) -> LiveClient | None:
+        """Return a live session, if it is this principal's."""
+        client = self._sessions.get(session)
+        return client if client is not None and client.principal == principal else None
+
+    def begin(self, principal: Principal) -> LiveClient:
+        """Begin a new session; an earlier one of the same thing is over."""
+        if principal.kind == "thing" and (earlier := self._things.get(principal.id)) is not None:
+            self.lose(earlier, 4001, "another connection of this thing")
+        client = LiveClient("s-" + secrets.token_urlsafe(18), principal, self._bus, self.lose, self._traffic)
+        self._sessions[client.id] = client
+        if principal.kind == "thing":
+            self._things[principal.id] = client
+        return client
+
+    def join(self, client: LiveClient, transport: Transport) -> None:
+        """Carry a session by this connection; the one that carried it is displaced."""
+        earlier = client.transport
+        if earlier is not None:
+            client.detach()
+            earlier.close(4001, "another connection of this session")
+        if client.expiry is not None:
+            client.expiry.cancel()
+            client.expiry = None
+            self._forget_broken(client)
+        client.attach(transport)
+        if earlier is None:
+            for room in self.rooms:
+                room.arrived(client)
+
+    def part(self, client: LiveClient, transport: Transport, *, goodbye: bool) -> None:
+        """Take note that a connection is gone; its session, unless it said goodbye, may come back."""
+        if client.transport is not transport:
+            return
+        if goodbye:
+            self.lose(client, 1000, "goodbye")
+            return
+        client.detach()
+        client.expiry = asyncio.get_running_loop().call_later(self.window, self._expire, client)
+        waiting = self._broken.setdefault(client.principal, {})
+        waiting[client.id] = client
+        for room in self.rooms:
+            room.left(client)
+        if len(waiting) > _MOST_WAITING:
+            self.lose(next(iter(waiting.values())), 4003, "too many broken sessions")
+
+    def lose(self, client: LiveClient, code: int, reason: str) -> None:
+        """End a session; its connection is closed with this code. Twice does nothing."""
+        if self._sessions.pop(client.id, None) is None:
+            return
+        if code not in (1000, 1001, 4001) and client.connected:
+            _log.warning("session lost", client=str(client.principal), session=client.id, reason=reason)
+        if self._things.get(client.principal.id) is client:
+            del self._things[client.principal.id]
+        self._forget_broken(client)
+        transport = client.transport
+        client.end()
+        if transport is not None:
+            for room in self.rooms:
+                room.left(client)
+            transport.close(code, reason)
+        for room in self.rooms:
+            room.ended(client)
+
+    def close(self) -> None:
+        """End all of them: the hub goes away, and they come back to the next one."""
+        for client in list(self._sessions.values()):
+            self.lose(client, 1001, "the hub is going away")
+
+    def _expire(self, client: LiveClient) -> None:
+        self.lose(client, 4003, "the session was not resumed in time")
+
+    def _forget_broken(self, client: LiveClient) -> None:
+        waiting = self._broken.get(client.principal)
+        if waiting is not None and waiting.pop(client.id, None) is not None and not waiting:
+            del self._broken[client.principal]

@@ -1,0 +1,385 @@
+"""What the parts of the hub promise each other.
+
+Rooms know this file and `plait.wire`, never each other and never the parts behind these names; `hub/main`
+alone puts them together. A part can be exchanged (NATS for the bus, PostgreSQL for the store) where it keeps
+its contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from plait.wire.messages import Message
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Mapping, Sequence
+
+    from plait.wire.codec import Encoded
+    from plait.wire.messages import MessageType, Presence, PropertyState
+
+Kind = Literal["thing", "user", "service"]
+Verb = Literal["read", "control", "watch", "talk", "manage"]
+"""What a principal may do with a thing.
+
+See it and its values; set and run it; see its picture; speak through it; administer it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is at the other end, as its credential says.
+
+    Attributes:
+        kind: a device, a person, or a program that acts for itself.
+        id: a thing's id, or a user's or service's name.
+    """
+
+    kind: Kind
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+class Access(Protocol):
+    """The one place that says who may do what."""
+
+    def may(self, principal: Principal, thing: str, verb: Verb) -> bool:
+        """Return whether this principal may do this with this thing."""
+
+    def check(self, principal: Principal, thing: str, verb: Verb) -> None:
+        """Raise `Forbidden`, or `UnknownThing` where the principal may not even know of the thing."""
+
+
+# Bus
+# ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Notice:
+    """One notification on its way to many.
+
+    Attributes:
+        encoded: encoded once; each session numbers its own.
+        key: where it is given, a newer notice of the same key may replace this one while the receiver is
+            slow.
+    """
+
+    encoded: Encoded
+    key: tuple[str, str] | None = None
+
+
+class Bus(Protocol):
+    """Publish and subscribe between the rooms and whoever watches."""
+
+    def publish(self, topic: str, notice: Notice) -> None:
+        """Hand a notice to every subscriber of the topic; one that raises disturbs no other."""
+
+    def subscribe(self, topic: str, receive: Callable[[Notice], None]) -> Callable[[], None]:
+        """Hand every later notice of the topic to `receive`; returns what ends that."""
+
+
+def values_topic(thing: str) -> str:
+    """Return the topic of a thing's property values."""
+    return f"values/{thing}"
+
+
+def events_topic(thing: str) -> str:
+    """Return the topic of a thing's events."""
+    return f"events/{thing}"
+
+
+THINGS_TOPIC = "things"
+"""Descriptions, and presence, of all things."""
+
+# Connections
+# ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far into a session something reaches: written in the same transaction as what it covers.
+
+    Attributes:
+        session: the session's id.
+        principal: whose session it is.
+        seq: every message up to this one is settled once the transaction is committed.
+    """
+
+    session: str
+    principal: str
+    seq: int
+
+
+class Caller(Protocol):
+    """Whoever sent a message: a live session, or a single HTTP request."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who it is."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many of its requests are being worked on that it gets no more for now."""
+
+    def mark(self, message: Message) -> Mark | None:
+        """Return what is to be committed together with this message; nothing for an HTTP request."""
+
+    def settled(self, message: Message) -> None:
+        """Say that this message is kept for good, so that it may be acknowledged."""
+
+    def unkept(self, message: Message, error: BaseException) -> None:
+        """Say that this message could not be committed: it is never acknowledged, and its session is over."""
+
+
+class Client(Caller, Protocol):
+    """A live session: it outlives its connections, and can be told and asked things."""
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection carries it now."""
+
+    def tell(self, notice: Notice) -> None:
+        """Send a notification. A client that does not read loses its session; nobody else notices."""
+
+    def ask(self, message: Message, deadline: datetime) -> asyncio.Future[Message]:
+        """Send a request; the future holds its response.
+
+        The future raises the problem in the response, `Timeout` after the deadline, `OutcomeUnknown` where
+        the session ended before. Raises `Busy` at once where too much waits already.
+        """
+
+    def watch(self, topic: str) -> None:
+        """Tell this client every notice of a topic, for as long as its session lives."""
+
+    def unwatch(self, topic: str) -> None:
+        """End that."""
+
+
+class Clients(Protocol):
+    """The live sessions."""
+
+    def thing(self, thing: str) -> Client:
+        """Return the connected session of a thing. Raises `Offline`."""
+
+    def online(self, thing: str) -> bool:
+        """Return whether a connection carries the thing's session now."""
+
+
+# Things
+# ---------------------------------------------------------------------------------------------------------
+
+
+class Affordance(Protocol):
+    """A property, action or event of a thing's description, with its schemas compiled."""
+
+    @property
+    def readonly(self) -> bool:
+        """Whether a property cannot be written."""
+
+    def check(self, value: Any, member: str) -> None:
+        """Raise `InvalidValue`, whose field is a JSON pointer that starts with this member of the message."""
+
+
+@dataclass(slots=True)
+class ThingRecord:
+    """A thing as the hub knows it.
+
+    Attributes:
+        id: the `id` of its description.
+        description: its Thing Description 1.1, as plain data.
+        properties, actions, events: its affordances by name.
+        presence: whether it is connected.
+        values: the last committed value of each property.
+    """
+
+    id: str
+    description: dict[str, Any]
+    properties: Mapping[str, Affordance]
+    actions: Mapping[str, Affordance]
+    events: Mapping[str, Affordance]
+    presence: Presence
+    values: dict[str, PropertyState] = field(default_factory=dict)
+
+
+class Things(Protocol):
+    """The things that have described themselves."""
+
+    def get(self, thing: str) -> ThingRecord:
+        """Return a thing. Raises `UnknownThing`."""
+
+    def all(self) -> Sequence[ThingRecord]:
+        """Return every thing, in the order in which they were registered."""
+
+
+# Store
+# ----------------------------------------------------------------------------------------------------------
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+PATIENCE = timedelta(seconds=10)
+"""How long an app's command without deadline may take."""
+
+
+def microseconds(time: datetime) -> int:
+    """Return a time as the store counts: microseconds since 1970, UTC, exactly."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def moment(time: int) -> datetime:
+    """Return a time of the store as others count."""
+    return _EPOCH + time * _MICROSECOND
+
+
+class NotKept(Exception):
+    """A write could not be committed. What asked for it is not acknowledged."""
+
+
+Done = Callable[["BaseException | None"], None]
+"""Called on the event loop when the write is committed, or with why it was not."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """A property's value at a time.
+
+    Attributes:
+        thing, name: whose.
+        time: microseconds since 1970, UTC.
+        value: JSON.
+    """
+
+    thing: str
+    name: str
+    time: int
+    value: bytes
+
+
+@dataclass(slots=True)
+class Happening:
+    """An event that a thing told of; `data` is JSON, `time` as in `Reading`."""
+
+    thing: str
+    name: str
+    time: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class Entry:
+    """An action in the journal.
+
+    Attributes:
+        sender, message: who asked, and under which message id: the idempotency key.
+        thing, name, input: what was asked; `input` is JSON, or nothing.
+        deadline: microseconds since 1970, UTC.
+        state: `pending` (may be at the device), `done` or `failed`.
+        output: JSON of the output, or of the problem where it failed.
+    """
+
+    sender: str
+    message: str
+    thing: str
+    name: str
+    input: bytes | None
+    deadline: int
+    state: Literal["pending", "done", "failed"] = "pending"
+    output: bytes | None = None
+
+
+class Store(Protocol):
+    """What outlives the process. Every write is committed with fsync before its `Done` is called."""
+
+    def add_reading(self, reading: Reading, mark: Mark | None, done: Done) -> None:
+        """Keep a reading, and take it as the property's last value. The same reading twice is one."""
+
+    def add_event(self, event: Happening, mark: Mark | None, done: Done) -> None:
+        """Keep an event. The same event twice is one."""
+
+    def describe(self, thing: str, description: bytes, mark: Mark | None) -> asyncio.Future[None]:
+        """Keep a thing's description. The future raises `NotKept`, as all of them do."""
+
+    def open_action(self, entry: Entry, mark: Mark | None) -> asyncio.Future[bool]:
+        """Journal an action before it is dispatched; False where its sender and message are there already."""
+
+    def close_action(self, entry: Entry) -> asyncio.Future[None]:
+        """Journal how an action ended."""
+
+    async def action(self, sender: str, message: str) -> Entry | None:
+        """Return a journaled action."""
+
+    async def history(
+        self, thing: str, name: str, start: int, end: int, limit: int
+    ) -> list[tuple[int, bytes]]:
+        """Return the newest `limit` readings of `start <= time < end`, oldest first, as (time, JSON)."""
+
+
+# Rooms
+# ----------------------------------------------------------------------------------------------------------
+
+Answer = Message | None
+Handler = Callable[[Any, Message], "Answer | Awaitable[Answer]"]
+"""Takes a `Caller` (a `Client` where the operation needs a session) and a message.
+
+Returns the response, or something to await that gives it. Raises `PlaitError` for a problem.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of a room's table.
+
+    Attributes:
+        type: what kind of message it is.
+        name: the operation.
+        handle: what answers it.
+        durable: the handler itself says `settled`, once its message is committed; otherwise the message is
+            settled when the handler returns.
+        session: it needs a live session: an HTTP request cannot ask for it.
+        things: it is for devices only.
+    """
+
+    type: MessageType
+    name: str
+    handle: Handler
+    durable: bool = False
+    session: bool = False
+    things: bool = False
+
+
+class Room(Protocol):
+    """A part of what the hub does. `hub/main` holds the table of rooms."""
+
+    @property
+    def operations(self) -> Sequence[Operation]:
+        """What it answers."""
+
+    def arrived(self, client: Client) -> None:
+        """A session got a connection."""
+
+    def left(self, client: Client) -> None:
+        """A session lost its connection; it may come back."""
+
+    def ended(self, client: Client) -> None:
+        """A session is over."""
+
+
+class Quiet:
+    """The room that does not mind who comes and goes: a base for rooms."""
+
+    def arrived(self, client: Client) -> None:
+        """Nothing to do."""
+
+    def left(self, client: Client) -> None:
+        """Nothing to do."""
+
+    def ended(self, client: Client) -> None:
+        """Nothing to do."""

@@ -1,0 +1,157 @@
+"""Puts the hub together: the one place that knows every part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from plait.hub.access import OwnerAccess
+from plait.hub.affordances import read_description
+from plait.hub.auth import Authenticator
+from plait.hub.bus.local import LocalBus
+from plait.hub.clients import LiveClients
+from plait.hub.connection import Connection
+from plait.hub.contracts import Principal
+from plait.hub.dispatch import Dispatch
+from plait.hub.door import Door, DoorSettings
+from plait.hub.http.app import make_app
+from plait.hub.metrics import Metrics
+from plait.hub.outbox import Traffic
+from plait.hub.rooms.actions import Actions
+from plait.hub.rooms.events import Events
+from plait.hub.rooms.properties import Properties
+from plait.hub.rooms.registry import Registry
+from plait.hub.rooms.signaling import Signaling
+from plait.hub.settings import Settings
+from plait.hub.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from plait.hub.contracts import Room
+    from plait.transport.base import Transport
+
+_log = structlog.get_logger("plait.hub")
+
+
+class Hub:
+    """A hub, in this process and event loop: `async with Hub(Settings(port=0)) as hub: ...`.
+
+    Args:
+        settings: see there.
+
+    Attributes:
+        clients: the live sessions.
+        store: what outlives the process.
+    """
+
+    store: SqliteStore
+    clients: LiveClients
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+
+    async def __aenter__(self) -> Self:
+        settings = self.settings
+        traffic = Traffic()
+        metrics = Metrics(traffic)
+        self.store = store = SqliteStore(settings.data, committed=metrics.committed)
+        try:
+            bus, access = LocalBus(), OwnerAccess()
+            self.clients = clients = LiveClients(bus, settings.window, store.marked, traffic)
+            things = Registry(read_description, store=store, bus=bus, access=access, clients=clients)
+            properties = Properties(things, store=store, bus=bus, access=access, clients=clients)
+            self._actions = Actions(things, store=store, access=access, clients=clients)
+            # The hub's rooms. A new one is a file in rooms/ and a row here.
+            rooms: tuple[Room, ...] = (
+                things,
+                properties,
+                self._actions,
+                Events(things, store=store, bus=bus, access=access),
+                Signaling(things, access=access, clients=clients, ice_servers=settings.ice_servers),
+            )
+            clients.rooms = rooms
+            dispatch = Dispatch(rooms)
+            for thing in things.load(store.descriptions(), store.last_values()):
+                _log.warning("a stored description is not understood", thing=thing)
+            self._auth = Authenticator(store.credentials, settings.origins)
+            app = make_app(
+                dispatch=dispatch,
+                things_known=things,
+                access=access,
+                auth=self._auth,
+                credentials=store.credentials,
+                metrics=metrics,
+                alive=lambda: store.marked("", ""),
+            )
+
+            def opened(transport: Transport, principal: Principal) -> None:
+                Connection(transport, principal, clients, dispatch, traffic)
+
+            self._door = Door(
+                app,
+                authorize=self._authorize,
+                opened=opened,
+                settings=DoorSettings(
+                    host=settings.host,
+                    port=settings.port,
+                    certificate=settings.tls_cert,
+                    key=settings.tls_key,
+                ),
+            )
+            metrics.clients = lambda: clients
+            metrics.readings = lambda: properties.readings
+            metrics.waiting = lambda: store.waiting
+            metrics.door = self._door.counters
+            await self._door.start()
+        except BaseException:
+            await store.close()
+            raise
+        _log.info("hub started", url=self.url, data=str(settings.data))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.clients.close()
+        await self._door.stop()
+        await self._actions.close()
+        await self.store.close()
+        _log.info("hub stopped")
+
+    # Where it is
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._door.port
+
+    @property
+    def url(self) -> str:
+        """Its address, for people and programs."""
+        scheme = "http" if self.settings.tls_cert is None else "https"
+        host = self.settings.host
+        if host in ("", "0.0.0.0", "::"):  # noqa: S104 - every address of this machine; one of them is
+            host = "127.0.0.1"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    # Credentials
+
+    def token(self, thing: str) -> str:
+        """Return a fresh token for the device that is this thing."""
+        return self.store.credentials.make_token(Principal("thing", thing))
+
+    def user_token(self) -> str:
+        """Return a fresh token with which a program acts as the owner."""
+        return self.store.credentials.make_token(Principal("user", self.settings.owner))
+
+    def login_link(self) -> str:
+        """Return a link that logs the owner's browser in, once, within 15 minutes.
+
+        The code is in the fragment, which browsers send nowhere: the page takes it from there.
+        """
+        return f"{self.url}/#login={self.store.credentials.make_login_code(self.settings.owner)}"
+
+    def _authorize(self, request: HTTPConnection) -> Principal:
+        headers = request.headers
+        self._auth.check_origin(headers.get("origin"), headers.get("host"))
+        return self._auth.principal(authorization=headers.get("authorization"), cookie=headers.get("cookie"))

@@ -1,0 +1,183 @@
+"""Actions: journaled before they are dispatched, done once, journaled before the caller hears of the end.
+
+asked ──journal──▶ pending ──▶ at the device ──▶ done | failed ──journal──▶ answered
+                      └─ hub killed: failed with outcome-unknown at the next start
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+from msgspec import UNSET
+
+from plait.hub.contracts import (
+    PATIENCE,
+    Entry,
+    NotKept,
+    Operation,
+    Quiet,
+    microseconds,
+    moment,
+)
+from plait.wire.errors import (
+    Busy,
+    Expired,
+    InvalidMessage,
+    Offline,
+    OutcomeUnknown,
+    PlaitError,
+    Problem,
+    Timeout,
+    UnknownAffordance,
+    from_problem,
+)
+from plait.wire.messages import INVOKE_ACTION, now, request, response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from plait.hub.contracts import (
+        Access,
+        Answer,
+        Caller,
+        Clients,
+        Store,
+        Things,
+    )
+    from plait.wire.messages import Message
+
+_LATE: Final = timedelta(seconds=60)
+"""How long after its deadline the device's answer is still taken, so that the journal tells how it ended."""
+
+_MOST: Final = 10_000
+"""Actions that run at a time."""
+
+_LONGEST_ID: Final = 256
+
+_log = structlog.get_logger("plait.hub")
+
+
+class Actions(Quiet):
+    """The room of actions."""
+
+    def __init__(self, things: Things, *, store: Store, access: Access, clients: Clients) -> None:
+        self._things = things
+        self._store = store
+        self._access = access
+        self._clients = clients
+        # What runs now, by idempotency key. It belongs to no client: an app that leaves does not stop it.
+        self._running: dict[tuple[str, str], asyncio.Task[Entry]] = {}
+        self.operations = (Operation("request", INVOKE_ACTION, self._invoke, durable=True),)
+
+    def _invoke(self, caller: Caller, message: Message) -> Awaitable[Answer]:
+        thing = "" if message.thing_id is UNSET else message.thing_id
+        self._access.check(caller.principal, thing, "control")
+        record = self._things.get(thing)
+        name = "" if message.name is UNSET else message.name
+        affordance = record.actions.get(name)
+        if affordance is None:
+            raise UnknownAffordance(f"no action {name!r:.200}", field="/name")
+        affordance.check(message.input, "input")
+        message_id = str(message.message_id)
+        if len(message_id) > _LONGEST_ID:
+            raise InvalidMessage(f"at most {_LONGEST_ID} characters", field="/messageID")
+        deadline = now() + PATIENCE if message.deadline is UNSET else message.deadline
+        entry = Entry(
+            sender=str(caller.principal),
+            message=message_id,
+            thing=thing,
+            name=name,
+            input=None if message.input is UNSET else msgspec.json.encode(message.input),
+            deadline=microseconds(deadline),
+        )
+        return self._once(caller, message, entry)
+
+    async def _once(self, caller: Caller, message: Message, entry: Entry) -> Message:
+        key = (entry.sender, entry.message)
+        task = self._running.get(key)
+        deadline = moment(entry.deadline)
+        if task is None:
+            hindrance = self._hindrance(entry)
+            if hindrance is not None:
+                known = await self._store.action(*key)
+                if known is None:
+                    raise hindrance
+                return _answer(message, entry, known)
+            task = asyncio.get_running_loop().create_task(self._run(caller, message, entry))
+            self._running[key] = task
+            task.add_done_callback(lambda done: self._ended(key, done))
+        try:
+            async with asyncio.timeout((deadline - now()).total_seconds()):
+                return _answer(message, entry, await asyncio.shield(task))
+        except TimeoutError as error:
+            raise Timeout("the thing did not answer in time") from error
+
+    def _hindrance(self, entry: Entry) -> PlaitError | None:
+        """Return why this action cannot be run now."""
+        if moment(entry.deadline) <= now():
+            return Expired("its deadline is past", field="/deadline")
+        if not self._clients.online(entry.thing):
+            return Offline(f"{entry.thing} is not connected")
+        if len(self._running) >= _MOST:
+            return Busy("too many actions run at the moment")
+        return None
+
+    async def _run(self, caller: Caller, message: Message, entry: Entry) -> Entry:
+        opened = await self._store.open_action(entry, caller.mark(message))
+        caller.settled(message)
+        if not opened:
+            known = await self._store.action(entry.sender, entry.message)
+            return entry if known is None else known
+        try:
+            deadline = moment(entry.deadline)
+            if deadline <= now():
+                raise Expired("its deadline passed before it could be dispatched")
+            command = request(
+                INVOKE_ACTION, thing_id=entry.thing, name=entry.name, input=message.input, deadline=deadline
+            )
+            told = await self._clients.thing(entry.thing).ask(command, deadline + _LATE)
+            entry.output = None if told.output is UNSET else msgspec.json.encode(told.output)
+            entry.state = "done"
+        except Timeout:
+            _fail(entry, OutcomeUnknown("the thing never answered"))
+        except PlaitError as error:
+            _fail(entry, error)
+        try:
+            await self._store.close_action(entry)
+        except NotKept:
+            # The device did it: that is what its caller must hear. Asked again, the journal will say it
+            # cannot tell.
+            _log.exception("an action's end was not journaled", thing=entry.thing, name=entry.name)
+        return entry
+
+    def _ended(self, key: tuple[str, str], task: asyncio.Task[Entry]) -> None:
+        del self._running[key]
+        if not task.cancelled():
+            task.exception()  # whoever still waits has it; where nobody does, it is in the journal
+
+    async def close(self) -> None:
+        """Stop what runs: the next start of the hub says that its outcome is not known."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _fail(entry: Entry, error: PlaitError) -> None:
+    entry.state = "failed"
+    entry.output = msgspec.json.encode(error.problem())
+
+
+def _answer(message: Message, asked: Entry, entry: Entry) -> Message:
+    """Answer from the journal's entry, whoever asked first."""
+    if (asked.thing, asked.name, asked.input) != (entry.thing, entry.name, entry.input):
+        raise InvalidMessage("this id was another action's", field="/messageID")
+    if entry.state == "pending":
+        raise OutcomeUnknown("it was asked before, and nobody can tell how it ended")
+    if entry.state == "failed":
+        raise from_problem(msgspec.json.decode(entry.output or b"", type=Problem))
+    return response(message, output=None if entry.output is None else msgspec.json.decode(entry.output))

@@ -1,0 +1,1 @@
+"""What outlives the process: SQLite in WAL mode, one writer with group commit."""
