@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import contextlib
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
 from plait.transport.base import TransportClosed
 from plait.transport.memory import MemoryTransport, pair
+from plait.transport.websocket import WebSocketTransport
 from plait.wire import messages
 from plait.wire.codec import decode, encode
 from plait.wire.greeting import read_hello, welcome, welcome_message
-from plait.wire.session import SequenceGap, Session
+from plait.wire.session import SequenceGap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from plait.transport.base import Transport
     from plait.wire.messages import Message
+    from plait.wire.session import Session
 
 
 class Clock:
@@ -48,6 +51,7 @@ class MemoryHub:
         hellos: how often a client said hello.
         transport: the hub's end of the connection at hand.
         refusal: raised at the next dials instead of opening a transport.
+        break_after: connections break when either end sends its next message after so many.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class MemoryHub:
         self.received: list[Message] = []
         self.answer = answer or (lambda asked: messages.response(asked, output={}))
         self.hellos = 0
-        self.transport: MemoryTransport | None = None
+        self.transport: Transport | None = None
         self.refusal: Exception | None = None
         self.break_after: int | None = None
         self.session: Session | None = None
@@ -69,21 +73,25 @@ class MemoryHub:
         if self.refusal is not None:
             raise self.refusal
         near, far = pair(text=self._text, break_after=self.break_after)
-        self.transport = far
+        self.attach(far)
+        on_open(near)
+        return near
+
+    def attach(self, transport: Transport) -> None:
+        """Serve a connection that came in otherwise, such as a WebSocket."""
+        self.transport = transport
         greeted = False
 
         def take(data: bytes) -> None:
             nonlocal greeted
-            message = decode(data, text=self._text)
+            message = decode(data, text=transport.text)
             if greeted:
-                self._take(far, message)
+                self._take(transport, message)
             else:
                 greeted = True
-                self._greet(far, message)
+                self._greet(transport, message)
 
-        far.on_message = take
-        on_open(near)
-        return near
+        transport.on_message = take
 
     def send(self, message: Message) -> None:
         """Send within the session; it is kept while there is no connection."""
@@ -98,15 +106,17 @@ class MemoryHub:
 
     def sever(self) -> None:
         """Break the connection; the session stays."""
-        if self.transport is not None:
+        if isinstance(self.transport, MemoryTransport):
             self.transport.sever()
+        elif isinstance(self.transport, WebSocketTransport):
+            self.transport.abort()
 
     def kill(self) -> None:
         """Do as `kill -9` and a new start: connection and session are gone, what was committed is not."""
         self.sever()
         self.session = None
 
-    def _greet(self, transport: MemoryTransport, message: Message) -> None:
+    def _greet(self, transport: Transport, message: Message) -> None:
         self.hellos += 1
         said = read_hello(message)
         committed = self._committed.get(said.session or "", 0)
@@ -115,7 +125,7 @@ class MemoryHub:
         for again in (welcome_message(message, opened), *opened.again):
             self._put(transport, again)
 
-    def _take(self, transport: MemoryTransport, message: Message) -> None:
+    def _take(self, transport: Transport, message: Message) -> None:
         if self.session is None:
             return
         try:
@@ -140,7 +150,7 @@ class MemoryHub:
         async with self._news:
             self._news.notify_all()
 
-    def _put(self, transport: MemoryTransport | None, message: Message) -> None:
-        if transport is None or transport.closed:
-            return
-        transport.send(encode(message, text=self._text))
+    def _put(self, transport: Transport | None, message: Message) -> None:
+        if transport is not None:
+            with contextlib.suppress(TransportClosed):
+                transport.send(encode(message, text=transport.text))

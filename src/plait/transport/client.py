@@ -7,7 +7,6 @@ again; a hub that is killed and started anew costs nothing but time. What messag
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import logging
 from datetime import timedelta
@@ -16,50 +15,31 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from msgspec import UNSET
 
 from plait.transport import websocket
-from plait.transport.base import TransportClosed
+from plait.transport.conversation import Conversation
 from plait.transport.reconnect import NEXT, Backoff, Phase
 from plait.wire import messages
-from plait.wire.codec import Encoded, decode, encode, envelope
-from plait.wire.errors import (
-    ActionFailed,
-    Busy,
-    Forbidden,
-    InvalidMessage,
-    PlaitError,
-    SessionLost,
-    Timeout,
-    Unauthorized,
-    from_problem,
-)
-from plait.wire.greeting import hello, take_welcome
+from plait.wire.codec import Encoded
+from plait.wire.errors import ActionFailed, Busy, PlaitError, SessionLost, Timeout, Unauthorized, from_problem
 from plait.wire.requests import Requests
-from plait.wire.session import SequenceGap, Session
+from plait.wire.session import Session
 
 if TYPE_CHECKING:
     import ssl as tls
     from collections.abc import Awaitable, Callable, Iterable
 
     from plait.transport.base import Transport
+    from plait.wire.greeting import Opened
     from plait.wire.messages import Message
 
 State = Literal["connecting", "connected", "resumed", "lost", "closed"]
 
-ACK_WITHIN: Final = 0.1
-"""Seconds after which what is settled is acknowledged, if no message has carried it before."""
-
-ACK_EVERY: Final = 32
-"""Messages after which it is acknowledged at once."""
-
-GREET_WITHIN: Final = 10.0
-"""Seconds within which the hub must welcome us."""
-
 STEADY_AFTER: Final = 5.0
 """A connection that lived for so many seconds counts as a success: the next break is answered at once."""
 
-_LOG: Final = logging.getLogger("plait.client")
-
 _COMMANDS: Final = frozenset({messages.INVOKE_ACTION, messages.WRITE_PROPERTY})
 """Requests that must not run late: they travel with a deadline."""
+
+_LOG: Final = logging.getLogger("plait.client")
 
 
 class Dial(Protocol):
@@ -74,7 +54,6 @@ class Client:
 
     Attributes:
         session: numbers and what is not acknowledged yet.
-        rtt: the last measured round trip to the hub, in seconds; None before the first.
         error: why it closed, where that was not `close()`.
     """
 
@@ -90,7 +69,6 @@ class Client:
         software: str = "",
         ssl: tls.SSLContext | None = None,
         binary: bool = False,
-        ping_every: float = 10.0,
         dial: Dial | None = None,
     ) -> None:
         """Make a client; `start` dials.
@@ -108,31 +86,26 @@ class Client:
             software: name and version, for the hub's logs.
             ssl: whom to trust for wss.
             binary: speak MessagePack instead of JSON.
-            ping_every: seconds between measurements of the round trip.
             dial: opens the transport, instead of a WebSocket to `url`.
         """
         self.session = Session()
-        self.rtt: float | None = None
         self.error: PlaitError | None = None
         self._url = websocket.endpoint(url)
         self._software = software
         self._on_message = on_message
         self._on_state = on_state or _ignore
         self._on_session = on_session
-        self._ping_every = ping_every
-        self._dial = dial or self._websocket(token, cookie, ssl, binary=binary)
         self._text = not binary
+        self._dial = dial or self._websocket(token, cookie, ssl)
         self._phase = Phase.IDLE
         self._requests = Requests()
-        self._transport: Transport | None = None
-        self._hello: Message | None = None
+        self._conversation: Conversation | None = None
         self._clock_ahead = timedelta()  # the hub's clock less ours
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Future[None]] = set()
-        self._loop_task: asyncio.Task[None] | None = None
+        self._failure = "it did not answer"
+        self._task: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] | None = None  # start() waits for it
-        self._ended: asyncio.Future[tuple[int, str]] | None = None  # the transport at hand is closed
         self._quiet: set[asyncio.Future[None]] = set()  # flush() waits for these
+        self._handlers: set[asyncio.Future[None]] = set()
 
     # For the owner
 
@@ -149,16 +122,26 @@ class Client:
         if self._phase is not Phase.IDLE:
             raise RuntimeError("A client starts once")
         self._opened = asyncio.get_running_loop().create_future()
-        self._loop_task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(self._run())
         try:
             async with asyncio.timeout(timeout):
-                await asyncio.shield(self._opened)
+                await self._opened
         except TimeoutError:
             await self.close(flush=0)
-            raise Timeout(f"No hub at {self._url} within {timeout} s: {self._last_failure}") from None
+            raise Timeout(f"No hub at {self._url} within {timeout} s: {self._failure}") from None
         except BaseException:
             await self.close(flush=0)
             raise
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages flow right now."""
+        return self._phase is Phase.OPEN
+
+    @property
+    def rtt(self) -> float | None:
+        """The last measured round trip to the hub, in seconds; None before the first of a connection."""
+        return None if self._conversation is None else self._conversation.rtt
 
     async def request(self, operation: str, *, timeout: float = 10.0, **members: Any) -> Message:  # noqa: ASYNC109 - travels as the deadline
         """Ask something of the hub and return its response.
@@ -218,15 +201,18 @@ class Client:
 
     async def close(self, *, flush: float = 2.0) -> None:
         """Say goodbye, after at most `flush` seconds for what is not acknowledged yet. Idempotent."""
-        if self._phase is Phase.OPEN:
+        conversation = self._conversation
+        if conversation is not None and conversation.open:
             await self.flush(flush)
-            self._acknowledge()
-        self._stop(None)
-        if self._loop_task is not None:
-            await asyncio.gather(self._loop_task, return_exceptions=True)
-        for task in list(self._tasks):
+            conversation.acknowledge()
+        self._finish(None)
+        if conversation is not None:
+            conversation.close()
+            await asyncio.wait([conversation.ended])
+        ending = [task for task in (self._task, *self._handlers) if task is not None]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
 
     async def closed(self) -> None:
         """Wait until it is closed.
@@ -234,17 +220,17 @@ class Client:
         Raises:
             PlaitError: why, where that was not `close()`.
         """
-        if self._loop_task is not None:
-            await asyncio.wait([self._loop_task])
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            if not self._task.cancelled():
+                self._task.result()  # raises where the owner's own callbacks did
         if self.error is not None:
             raise self.error
 
     # Connections
 
-    def _websocket(
-        self, token: str | None, cookie: str | None, ssl: tls.SSLContext | None, *, binary: bool
-    ) -> Dial:
-        names = (messages.SUBPROTOCOL_MSGPACK if binary else messages.SUBPROTOCOL_JSON,)
+    def _websocket(self, token: str | None, cookie: str | None, ssl: tls.SSLContext | None) -> Dial:
+        names = (messages.SUBPROTOCOL_JSON if self._text else messages.SUBPROTOCOL_MSGPACK,)
 
         def dial(on_open: Callable[[Transport], None]) -> Awaitable[object]:
             return websocket.connect(
@@ -254,201 +240,88 @@ class Client:
         return dial
 
     async def _run(self) -> None:
+        """Dial, converse, wait, and again, until something ends it for good."""
         loop = asyncio.get_running_loop()
         backoff = Backoff()
-        self._last_failure = "it did not answer"
-        while not self._is_closed():
-            self._go("dial")
-            self._on_state("connecting")
-            self._ended = loop.create_future()
-            began = loop.time()
-            try:
-                await self._dial(self._greet)
-                code, reason = await self._ended
-            except (Unauthorized, Forbidden) as error:
-                self._stop(error)
-            except OSError as error:
-                self._last_failure = str(error) or type(error).__name__
-                _LOG.info("cannot reach %s: %s", self._url, self._last_failure)
-            else:
-                self._last_failure = f"it closed the connection ({code} {reason})"
-                _LOG.info("connection to %s ended: %s %s", self._url, code, reason)
+        try:
+            while True:
+                began = loop.time()
+                self._go("dial", "connecting")
+                try:
+                    await self._converse()
+                except OSError as error:
+                    self._failure = str(error) or type(error).__name__
+                _LOG.info("%s: %s", self._url, self._failure)
                 if loop.time() - began >= STEADY_AFTER:
                     backoff.reset()
-            self._transport = None
-            if not self._is_closed():
-                self._go("lost")
-                self._on_state("lost")
+                self._go("lost", "lost")
                 await asyncio.sleep(backoff.wait())
+        except PlaitError as error:
+            self._finish(error)
 
-    def _is_closed(self) -> bool:
-        return self._phase is Phase.CLOSED
+    async def _converse(self) -> None:
+        """Dial and see one connection to its end.
 
-    def _go(self, event: str) -> None:
-        self._phase = NEXT[self._phase, event]
+        Raises:
+            OSError: the hub could not be reached.
+            PlaitError: there is no use in dialling again.
+        """
+        await self._dial(self._begin)
+        assert self._conversation is not None, "dial must call on_open"  # noqa: S101 - a contract of ours
+        code, reason = await self._conversation.ended
+        refusal = self._conversation.refusal
+        self._conversation = None
+        if refusal is not None and not refusal.retry:
+            raise refusal
+        if code == 1008:
+            raise Unauthorized(reason)
+        if code == 4001:
+            raise SessionLost(reason or "Displaced by another connection")
+        self._failure = f"it closed the connection ({code} {reason})"
 
-    def _stop(self, error: PlaitError | None) -> None:
-        """Close for good."""
-        if self._phase is Phase.CLOSED:
-            return
-        idle = self._phase in (Phase.IDLE, Phase.DIALLING, Phase.WAITING)
-        self._go("stop")
-        self.error = error
-        for timer in self._timers.values():
-            timer.cancel()
-        self._requests.fail(error or SessionLost("The client was closed"))
-        if self._opened is not None and not self._opened.done():
-            self._opened.set_exception(error or SessionLost("The client was closed"))
-        if self._transport is not None:
-            self._transport.close()
-        if idle and self._loop_task is not None and self._loop_task is not asyncio.current_task():
-            self._loop_task.cancel()
-        self._on_state("closed")
-
-    def _after(self, name: str, seconds: float, call: Callable[[], None]) -> None:
-        if name not in self._timers:
-            self._timers[name] = asyncio.get_running_loop().call_later(seconds, self._due, name, call)
-
-    def _due(self, name: str, call: Callable[[], None]) -> None:
-        del self._timers[name]
-        call()
-
-    # Greeting
-
-    def _greet(self, transport: Transport) -> None:
-        self._transport = transport
-        transport.on_message = self._take
-        transport.on_close = self._lost
-        self._text = transport.text
-        if self._phase is Phase.CLOSED:
+    def _begin(self, transport: Transport) -> None:
+        if self._phase is Phase.CLOSED:  # closed while it was dialling
             transport.close()
             return
+        self._text = transport.text
         self._go("opened")
-        self._hello = hello(self.session, self._software)
-        self._put(encode(self._hello, text=self._text))
-        self._after("greet", GREET_WITHIN, lambda: transport.close(4000, "no welcome"))
+        self._conversation = Conversation(
+            transport,
+            self.session,
+            software=self._software,
+            first=self._on_session,
+            on_open=self._welcomed,
+            on_message=self._deliver,
+            on_invalid=self._refuse,
+            on_progress=self._progress,
+        )
 
-    def _lost(self, code: int, reason: str) -> None:
-        for name in list(self._timers):
-            self._timers.pop(name).cancel()
-        if code == 1008:
-            self._stop(Unauthorized(reason))
-        elif code == 4001:
-            self._stop(SessionLost(reason or "Displaced by another connection"))
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result((code, reason))
-
-    def _welcomed(self, answer: Message) -> None:
-        assert self._hello is not None  # noqa: S101 - for the type checker: it was said before this phase
-        try:
-            opened = take_welcome(self.session, self._hello, answer, first=self._on_session)
-        except PlaitError as error:
-            if error.retry and self._transport is not None:
-                self._transport.close(1000, error.detail)
-            else:
-                self._stop(error)
-            return
-        self._timers.pop("greet").cancel()
+    def _welcomed(self, opened: Opened) -> None:
         self._clock_ahead = opened.welcome.time - messages.now()
-        self._go("welcomed")
         if not opened.welcome.resumed:
             alive: set[object] = {message.message_id for message in opened.again}
             self._requests.fail(SessionLost(), but=alive)
-        for message in opened.again:
-            self._put(encode(message, text=self._text))
-        self._on_state("resumed" if opened.welcome.resumed else "connected")
+        self._go("welcomed", "resumed" if opened.welcome.resumed else "connected")
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)
-        self._check_quiet()
-        self._ping()
 
-    # Messages in
+    def _go(self, event: str, state: State | None = None) -> None:
+        self._phase = NEXT[self._phase, event]
+        if state is not None:
+            self._on_state(state)
 
-    def _take(self, data: bytes) -> None:
-        try:
-            message = decode(data, text=self._text)
-        except PlaitError as error:
-            self._refuse(envelope(data, text=self._text), error)
+    def _finish(self, error: PlaitError | None) -> None:
+        """Close for good; nothing is numbered or dialled any more."""
+        if self._phase is Phase.CLOSED:
             return
-        if self._phase is Phase.GREETING:
-            self._welcomed(message)
-        elif self._phase is Phase.OPEN and self._is_new(message):
-            self._deliver(message)
-            self._settle(message)
+        self.error = error
+        why = error or SessionLost("The client was closed")
+        self._requests.fail(why)
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_exception(why)
+        self._go("stop", "closed")
 
-    def _is_new(self, message: Message) -> bool:
-        try:
-            return self.session.receive(message)
-        except SequenceGap as gap:
-            if self._transport is not None:
-                self._transport.close(4002, str(gap))
-        except InvalidMessage as error:
-            self._answer_error(message, error)
-        finally:
-            self._check_quiet()
-        return False
-
-    def _refuse(self, read: Message, error: PlaitError) -> None:
-        """Answer what could not be read, and count it as received where it has a number."""
-        _LOG.warning("the hub sent what is not a message: %s", error)
-        if self._phase is Phase.OPEN and (read.seq is UNSET or self._is_new(read)):
-            self._answer_error(read, error)
-            self._settle(read)
-
-    def _answer_error(self, to: Message, error: PlaitError) -> None:
-        with contextlib.suppress(Busy):
-            if to.message_type == "request" and to.message_id is not UNSET:
-                self.respond(to, error=error.problem())
-            elif to.operation != messages.ERROR:
-                self._put(
-                    encode(messages.notification(messages.ERROR, error=error.problem()), text=self._text)
-                )
-
-    def _settle(self, message: Message) -> None:
-        if message.seq is UNSET:
-            return
-        self.session.settled(message.seq)
-        if message.seq % ACK_EVERY == 0:
-            self._acknowledge()
-        elif self.session.ack_due():
-            self._after("ack", ACK_WITHIN, self._acknowledge)
-
-    def _acknowledge(self) -> None:
-        ack = self.session.acknowledgement()
-        if ack is not None:
-            self._put(encode(ack, text=self._text))
-
-    def _deliver(self, message: Message) -> None:
-        if message.operation == messages.ACK:
-            return
-        if message.operation == messages.PING and message.message_type == "request":
-            self._put(encode(messages.response(message, timestamp=messages.now()), text=self._text))
-            return
-        if message.message_type == "response" and self._requests.resolve(message):
-            return
-        try:
-            result = self._on_message(message)
-        except Exception as error:  # noqa: BLE001 - whatever the owner's code raises must not end the session
-            self._failed(message, error)
-        else:
-            if inspect.isawaitable(result):
-                task = asyncio.ensure_future(self._finish(message, result))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-
-    async def _finish(self, message: Message, result: Awaitable[None]) -> None:
-        try:
-            await result
-        except Exception as error:  # noqa: BLE001 - as above
-            self._failed(message, error)
-
-    def _failed(self, message: Message, error: Exception) -> None:
-        if not isinstance(error, PlaitError):
-            _LOG.error("handling %s failed", message.operation, exc_info=error)
-            error = ActionFailed(f"{type(error).__name__}: {error}")
-        self._answer_error(message, error)
-
-    # Messages out
+    # Messages
 
     def _post(self, message: Message) -> None:
         """Number, keep, and send where there is a connection."""
@@ -458,32 +331,50 @@ class Client:
             data = self.session.send_encoded(Encoded(message), text=self._text)
         except SessionLost as error:
             raise Busy(error.detail) from error
-        if self._phase is Phase.OPEN:
-            self._put(data)
+        if self._conversation is not None and self._conversation.open:
+            self._conversation.send(data)
 
-    def _put(self, data: bytes) -> None:
-        if self._transport is not None:
-            with contextlib.suppress(TransportClosed):  # on_close is about to tell; the session has it
-                self._transport.send(data)
+    def _deliver(self, message: Message) -> None:
+        if message.message_type == "response" and self._requests.resolve(message):
+            return
+        try:
+            result = self._on_message(message)
+        except Exception as error:  # noqa: BLE001 - whatever the owner's code raises must not end the session
+            self._failed(message, error)
+        else:
+            if inspect.isawaitable(result):
+                task = asyncio.ensure_future(self._handle(message, result))
+                self._handlers.add(task)
+                task.add_done_callback(self._handlers.discard)
 
-    def _check_quiet(self) -> None:
+    async def _handle(self, message: Message, result: Awaitable[None]) -> None:
+        try:
+            await result
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(message, error)
+
+    def _failed(self, message: Message, error: Exception) -> None:
+        if not isinstance(error, PlaitError):
+            _LOG.error("handling %s failed", message.operation, exc_info=error)
+            error = ActionFailed(f"{type(error).__name__}: {error}")
+        if message.message_type == "request":
+            self._refuse(message, error)
+
+    def _refuse(self, message: Message, error: PlaitError) -> None:
+        """Answer with an error; where there is nothing to answer, tell it. Never about an error of theirs."""
+        if message.message_type == "request" and message.message_id is not UNSET:
+            try:
+                self.respond(message, error=error.problem())
+            except PlaitError:
+                _LOG.exception("cannot answer %s", message.operation)
+        elif message.operation != messages.ERROR and self._conversation is not None:
+            self._conversation.put(messages.notification(messages.ERROR, error=error.problem()))
+
+    def _progress(self) -> None:
         if not self.session.buffered:
             for future in self._quiet:
                 if not future.done():
                     future.set_result(None)
-
-    def _ping(self) -> None:
-        """Measure the round trip now, and again after a while."""
-        sent = asyncio.get_running_loop().time()
-
-        def measured(answer: asyncio.Future[Message]) -> None:
-            if not answer.cancelled() and answer.exception() is None:
-                self.rtt = asyncio.get_running_loop().time() - sent
-
-        ping = messages.request(messages.PING)
-        self._requests.expect(ping).add_done_callback(measured)
-        self._put(encode(ping, text=self._text))
-        self._after("ping", self._ping_every, self._ping)
 
 
 def _ignore(*_: object) -> None:

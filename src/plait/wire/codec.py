@@ -95,8 +95,8 @@ def envelope(data: bytes, *, text: bool) -> Message:
     """Return what can still be read of bytes that `decode` refused.
 
     A bad member must neither break the numbering nor lose its answer: `seq`, `ack`, `messageID`,
-    `correlationID`, `thingID` and `operation` (else empty) are set where they are sound. One that tells no type
-    is a notification.
+    `correlationID`, `thingID` and `operation` (else empty) are set where they are sound. One that tells no
+    type is a notification.
     """
     try:
         read = (msgspec.json if text else msgspec.msgpack).decode(data, type=_Envelope)
@@ -160,7 +160,7 @@ class Encoded:
 
 def _to_msgpack(message: Message) -> bytes:
     # By way of plain data, since msgspec would write timestamps as MessagePack's extension type.
-    plain = msgspec.to_builtins(message)
+    plain = msgspec.to_builtins(message, str_keys=True)
     try:
         return _MSGPACK_ENCODER.encode(plain)
     except (
