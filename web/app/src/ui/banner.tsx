@@ -1,0 +1,37 @@
+import { WifiOff } from "lucide";
+import { signalOf } from "../state/bridge.ts";
+import { clock, view } from "../state/home.ts";
+import { Icon } from "./icon.tsx";
+
+/** A break shorter than this is not worth a word, in ms. */
+const PATIENCE = 700;
+
+/** Tells that the hub is away, since everything on the page may be old then. */
+export function Banner() {
+  if (view.value.kind !== "home") {
+    return null;
+  }
+  const { home } = view.value;
+  const status = signalOf(home.status).value;
+  if (status.state === "online" || clock.value - status.since < PATIENCE) {
+    return null;
+  }
+  const seconds = Math.max(1, Math.round((clock.value - status.since) / 1000));
+  const known = signalOf(home.ready).value;
+  return (
+    <div class="banner" role="status" data-testid="banner" data-state={status.state}>
+      <Icon node={WifiOff} size={18} />
+      <p>
+        <strong>{status.state === "stopped" ? "Not connected." : "Reconnecting to the hub…"}</strong>{" "}
+        <span aria-hidden="true">
+          {known ? `What you see is ${seconds} s old.` : "It does not answer yet."}
+        </span>
+      </p>
+      {status.state !== "stopped" && (
+        <button type="button" class="button small" onClick={() => home.reconnect()}>
+          Try now
+        </button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,394 @@
+/** A home as an app sees it: the things behind one hub. */
+
+import type { Backoff } from "./backoff.ts";
+import type { ThingDescription } from "./description.ts";
+import { fromProblem, PlaitError } from "./errors.ts";
+import { type Message, newId } from "./messages.ts";
+import type { Path } from "./path.ts";
+import { Connection, type ConnectionStatus, type WebSocketClass } from "./socket.ts";
+import { type Presence, type PropertyState, type SignalHandler, Thing } from "./thing.ts";
+import { Emitter, Watched } from "./watched.ts";
+
+export interface ConnectOptions {
+  /** Address of the hub: `http(s)://host:port` (or `ws(s)://`). */
+  readonly url: string;
+  /** Bearer token; a browser uses its session cookie instead, since it cannot send one. */
+  readonly token?: string;
+  /** WebSocket to use, where it is not the global one: pass `WebSocket` of the `ws` package in Node. */
+  readonly WebSocket?: WebSocketClass;
+  readonly software?: string;
+  /** Replaces the waits between attempts; for tests. */
+  readonly backoff?: Backoff;
+}
+
+export interface RequestOptions {
+  /** Milliseconds to wait for the answer; a command is not run after it. */
+  readonly timeout?: number;
+}
+
+/** The hub's own deadline for an app's command, in ms (protocol section 4). */
+const DEFAULT_TIMEOUT = 10_000;
+
+/** Asking these again changes nothing, so a lost session does not fail them. */
+const REPEATABLE = new Set([
+  "observethings",
+  "readproperty",
+  "readallproperties",
+  "observeallproperties",
+  "unobserveallproperties",
+  "subscribeallevents",
+  "unsubscribeallevents",
+  "readhistory",
+]);
+const COMMANDS = new Set(["writeproperty", "invokeaction"]);
+
+interface Pending {
+  readonly message: Message;
+  readonly resolve: (message: Message) => void;
+  readonly reject: (error: PlaitError) => void;
+  readonly timer: ReturnType<typeof setTimeout>;
+}
+
+interface WireState {
+  readonly description: ThingDescription;
+  readonly presence: Presence;
+  readonly properties?: Readonly<Record<string, PropertyState>>;
+}
+
+export class Home {
+  /** All things that this user may see, by title; grows and shrinks as they come and go. */
+  readonly things = new Watched<readonly Thing[]>([]);
+  /** True once the hub has told its things for the first time. */
+  readonly ready = new Watched(false);
+  /** A new session began because the old one was lost; subscriptions are renewed by themselves. */
+  readonly sessionLost = new Emitter<void>();
+  /** Problems that belong to no request. */
+  readonly problems = new Emitter<PlaitError>();
+
+  readonly #connection: Connection;
+  readonly #pending = new Map<string, Pending>();
+  readonly #byId = new Map<string, Thing>();
+  readonly #calls = new Map<string, SignalHandler>();
+  #sessions = 0;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    connection.onMessage = (message) => this.#receive(message);
+    connection.onSession = (resumed, carried) => this.#session(resumed, carried);
+    connection.dial();
+  }
+
+  get status(): Watched<ConnectionStatus> {
+    return this.#connection.status;
+  }
+
+  /** Round trip to the hub in ms; undefined while it is not known. */
+  get rtt(): Watched<number | undefined> {
+    return this.#connection.rtt;
+  }
+
+  /** The path that everything but calls takes. */
+  path(): Path {
+    return { kind: "hub", rttMs: this.rtt.value, why: "Messages go through the hub by WebSocket" };
+  }
+
+  /** Now, by the hub's clock, in ms since 1970. */
+  now(): number {
+    return Date.now() + this.#connection.clockOffset;
+  }
+
+  /** Return the thing of this id or title; throws `unknown-thing`. */
+  thing(idOrTitle: string): Thing {
+    const thing =
+      this.#byId.get(idOrTitle) ?? this.things.value.find((one) => one.description.value.title === idOrTitle);
+    if (thing === undefined) {
+      throw new PlaitError("unknown-thing", `There is no thing called ${idOrTitle}`);
+    }
+    return thing;
+  }
+
+  /** Resolves once the things are known; rejects when the connection stops before. */
+  async whenReady(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const off = [
+        this.ready.subscribe((ready) => ready && finish(resolve)),
+        this.status.subscribe(({ state, error }) => {
+          if (state === "stopped") {
+            finish(() => reject(error ?? new PlaitError("offline", "The connection was closed")));
+          }
+        }),
+      ];
+      function finish(settle: () => void): void {
+        queueMicrotask(() => {
+          for (const unsubscribe of off) {
+            unsubscribe();
+          }
+        });
+        settle();
+      }
+    });
+  }
+
+  /** Send a request and return its response; throws {@link PlaitError}. */
+  request(operation: string, members: Partial<Message> = {}, options: RequestOptions = {}): Promise<Message> {
+    const timeout = options.timeout ?? DEFAULT_TIMEOUT;
+    const deadline =
+      COMMANDS.has(operation) && options.timeout !== undefined
+        ? { deadline: new Date(this.now() + timeout).toISOString() }
+        : {};
+    const messageID = newId();
+    const message: Message = { messageType: "request", operation, messageID, ...members, ...deadline };
+    return new Promise((resolve, reject) => {
+      if (this.status.value.state === "stopped") {
+        reject(this.status.value.error ?? new PlaitError("offline", "The connection was closed"));
+        return;
+      }
+      const timer = setTimeout(() => {
+        this.#pending.delete(messageID);
+        reject(new PlaitError("timeout", `No answer to ${operation} within ${timeout / 1000} s`));
+      }, timeout);
+      this.#pending.set(messageID, { message, resolve, reject, timer });
+      try {
+        this.#connection.send(message);
+      } catch (error) {
+        this.#fail(messageID, error as PlaitError);
+      }
+    });
+  }
+
+  /** Send a notification. */
+  notify(operation: string, members: Partial<Message> = {}): void {
+    this.#connection.send({ messageType: "notification", operation, ...members });
+  }
+
+  /** Answer a request of the hub's. */
+  respond(to: Message, members: Partial<Message>): void {
+    const { operation, messageID, thingID, call } = to;
+    this.#connection.send({
+      messageType: "response",
+      operation,
+      ...(messageID === undefined ? {} : { correlationID: messageID }),
+      ...(thingID === undefined ? {} : { thingID }),
+      ...(call === undefined ? {} : { call }),
+      ...members,
+    });
+  }
+
+  /** Have the signals of a call brought to `handler`; returns how to end that. */
+  signals(call: string, handler: SignalHandler): () => void {
+    this.#calls.set(call, handler);
+    return () => this.#calls.delete(call);
+  }
+
+  /** Dial at once instead of waiting: for when the network is known to be back. */
+  reconnect(): void {
+    this.#connection.dial();
+    this.#connection.ping();
+  }
+
+  close(): void {
+    this.#connection.close();
+    for (const messageID of [...this.#pending.keys()]) {
+      this.#fail(messageID, new PlaitError("offline", "The connection was closed"));
+    }
+  }
+
+  #receive(message: Message): void {
+    switch (message.messageType) {
+      case "response":
+        this.#answer(message);
+        break;
+      case "notification":
+        this.#notified(message);
+        break;
+      case "request":
+        if (message.operation === "signal") {
+          this.#signal(message);
+        } else {
+          const error = new PlaitError("unknown-operation", `An app does not answer ${message.operation}`);
+          this.respond(message, { error: error.problem() });
+        }
+    }
+  }
+
+  #answer(message: Message): void {
+    const pending = this.#pending.get(message.correlationID ?? "");
+    if (pending === undefined) {
+      return;
+    }
+    if (message.error === undefined) {
+      clearTimeout(pending.timer);
+      this.#pending.delete(message.correlationID ?? "");
+      pending.resolve(message);
+    } else {
+      this.#fail(message.correlationID ?? "", fromProblem(message.error));
+    }
+  }
+
+  #notified(message: Message): void {
+    const thing = this.#byId.get(message.thingID ?? "");
+    switch (message.operation) {
+      case "observethings":
+        if (message.thingID !== undefined) {
+          this.#changed(message.thingID, message.value as WireState | null);
+        }
+        break;
+      case "observeproperty":
+        thing?.reported(message.name ?? "", message.value, message.timestamp);
+        break;
+      case "subscribeevent":
+        thing?.happened(message.name ?? "", message.data, message.timestamp);
+        break;
+      case "signal":
+        this.#signal(message);
+        break;
+      case "error":
+        if (message.error !== undefined) {
+          this.problems.emit(fromProblem(message.error));
+        }
+    }
+  }
+
+  #signal(message: Message): void {
+    const handler = this.#calls.get(message.call ?? "");
+    if (handler !== undefined) {
+      handler(message);
+    } else if (message.messageType === "request") {
+      this.respond(message, { error: new PlaitError("error", "This call is over").problem() });
+    }
+  }
+
+  #changed(id: string, state: WireState | null): void {
+    const known = this.#byId.get(id);
+    if (state === null) {
+      this.#byId.delete(id);
+      known?.removed();
+      this.#publish();
+    } else if (known === undefined) {
+      this.#adopt(state);
+      this.#publish();
+    } else {
+      known.update(state.description, state.presence, state.properties);
+      this.#publish();
+    }
+  }
+
+  #adopt(state: WireState): void {
+    const { id } = state.description;
+    const known = this.#byId.get(id);
+    if (known === undefined) {
+      this.#byId.set(id, new Thing(this, state.description, state.presence, state.properties));
+    } else {
+      known.update(state.description, state.presence, state.properties);
+    }
+  }
+
+  #publish(): void {
+    const title = (thing: Thing): string => thing.description.value.title ?? thing.id;
+    this.things.value = [...this.#byId.values()].sort((a, b) => title(a).localeCompare(title(b)));
+  }
+
+  #session(resumed: boolean, carried: ReadonlySet<string>): void {
+    if (resumed) {
+      return;
+    }
+    this.#sessions += 1;
+    for (const [messageID, { message }] of [...this.#pending]) {
+      if (carried.has(messageID)) {
+        continue;
+      }
+      if (REPEATABLE.has(message.operation)) {
+        this.#connection.send(message);
+      } else if (COMMANDS.has(message.operation)) {
+        this.#fail(
+          messageID,
+          new PlaitError("outcome-unknown", "The hub was lost before it told the outcome"),
+        );
+      } else {
+        this.#fail(messageID, new PlaitError("session-lost", "The session was lost before the answer came"));
+      }
+    }
+    if (this.#sessions > 1) {
+      this.sessionLost.emit();
+    }
+    this.#observe();
+  }
+
+  #observe(): void {
+    const session = this.#sessions;
+    this.request("observethings").then(
+      (message) => {
+        if (session !== this.#sessions) {
+          return;
+        }
+        const states = message.value as readonly WireState[];
+        const present = new Set(states.map(({ description }) => description.id));
+        for (const [id, thing] of [...this.#byId]) {
+          if (!present.has(id)) {
+            this.#byId.delete(id);
+            thing.removed();
+          }
+        }
+        for (const state of states) {
+          this.#adopt(state);
+        }
+        this.#publish();
+        for (const thing of this.#byId.values()) {
+          thing.resubscribe();
+        }
+        this.ready.value = true;
+      },
+      (error: PlaitError) => {
+        this.problems.emit(error);
+        if (error.code === "timeout" && session === this.#sessions && this.status.value.state !== "stopped") {
+          this.#observe();
+        }
+      },
+    );
+  }
+
+  #fail(messageID: string, error: PlaitError): void {
+    const pending = this.#pending.get(messageID);
+    if (pending !== undefined) {
+      clearTimeout(pending.timer);
+      this.#pending.delete(messageID);
+      pending.reject(error);
+    }
+  }
+}
+
+/** Connect to a hub; the home fills as it answers, and stays connected until `close()`. */
+export function connect(options: ConnectOptions): Home {
+  const base = new URL(options.url);
+  base.protocol = base.protocol.replace("http", "ws");
+  const Class = options.WebSocket ?? (globalThis.WebSocket as unknown as WebSocketClass | undefined);
+  if (Class === undefined) {
+    throw new PlaitError(
+      "error",
+      "There is no WebSocket here: pass the one of the ws package as `WebSocket`",
+    );
+  }
+  const { token, backoff } = options;
+  return new Home(
+    new Connection({
+      url: new URL("/ws", base).href,
+      WebSocket: Class,
+      software: options.software ?? "plait-web/0.1.0",
+      probe: () => probe(options),
+      ...(token === undefined ? {} : { token }),
+      ...(backoff === undefined ? {} : { backoff }),
+    }),
+  );
+}
+
+/** Ask by HTTP why an upgrade failed; throws `unauthorized` where the credential is what it lacks. */
+async function probe({ url, token }: ConnectOptions): Promise<void> {
+  const address = new URL("/things", url);
+  address.protocol = address.protocol.replace("ws", "http");
+  const headers: Record<string, string> = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+  const answer = await fetch(address, { headers, credentials: "same-origin", cache: "no-store" });
+  await answer.body?.cancel();
+  if (answer.status === 401 || answer.status === 403) {
+    throw new PlaitError("unauthorized", "The hub does not know this browser or token");
+  }
+}

@@ -1,0 +1,211 @@
+/** One thing, through the hub. */
+
+import { Call, type CallOptions } from "./call.ts";
+import type { ThingDescription } from "./description.ts";
+import type { PlaitError } from "./errors.ts";
+import type { Home, RequestOptions } from "./home.ts";
+import type { Message } from "./messages.ts";
+import { Emitter, type Unsubscribe, Watched } from "./watched.ts";
+
+export interface Presence {
+  readonly state: "online" | "offline";
+  /** RFC 3339. */
+  readonly since: string;
+}
+
+/** A property's value and when it was true (RFC 3339). */
+export interface PropertyState {
+  readonly value: unknown;
+  readonly timestamp: string;
+}
+
+export interface ThingEvent {
+  readonly name: string;
+  readonly data: unknown;
+  readonly timestamp: string;
+}
+
+/** Time in ms since 1970, and the value then. */
+export type Reading = readonly [time: number, value: unknown];
+
+export interface HistoryOptions {
+  readonly from: Date;
+  readonly to?: Date;
+  /** The newest so many; the hub's default is 1000. */
+  readonly limit?: number;
+}
+
+export type SignalHandler = (message: Message) => void;
+
+export class Thing {
+  readonly id: string;
+  readonly description: Watched<ThingDescription>;
+  readonly presence: Watched<Presence>;
+  /** Last known values by property name; kept up to date while `observe()`d. */
+  readonly values: Watched<Readonly<Record<string, PropertyState>>>;
+  /** One property's report, as it comes. */
+  readonly reports = new Emitter<{ readonly name: string } & PropertyState>();
+
+  readonly #home: Home;
+  readonly #events = new Emitter<ThingEvent>();
+  #observers = 0;
+  #gone = false;
+
+  constructor(
+    home: Home,
+    description: ThingDescription,
+    presence: Presence,
+    properties: Readonly<Record<string, PropertyState>> = {},
+  ) {
+    this.#home = home;
+    this.id = description.id;
+    this.description = new Watched(description);
+    this.presence = new Watched(presence);
+    this.values = new Watched(properties);
+  }
+
+  get title(): string {
+    return this.description.value.title;
+  }
+
+  /** Return a property's value: from the thing where it is online, else the last known. */
+  async read(name: string, options?: RequestOptions): Promise<PropertyState> {
+    return this.#confirmed(name, await this.#request("readproperty", { name }, options));
+  }
+
+  /** Set a property; returns what the device then said it is, which may differ from what was asked. */
+  async write(name: string, value: unknown, options?: RequestOptions): Promise<PropertyState> {
+    return this.#confirmed(name, await this.#request("writeproperty", { name, value }, options));
+  }
+
+  /** Run an action; returns its output. */
+  async invoke(name: string, input?: unknown, options?: RequestOptions): Promise<unknown> {
+    const members = input === undefined ? { name } : { name, input };
+    return (await this.#request("invokeaction", members, options)).output;
+  }
+
+  /** Keep `values` up to date until the returned function is called. */
+  observe(): Unsubscribe {
+    this.#observers += 1;
+    if (this.#observers === 1) {
+      this.#observe();
+    }
+    let ended = false;
+    return () => {
+      if (!ended) {
+        ended = true;
+        this.#observers -= 1;
+        if (this.#observers === 0) {
+          this.#quietly(this.#request("unobserveallproperties"));
+        }
+      }
+    };
+  }
+
+  /** Have each event brought to `listener` until the returned function is called. */
+  events(listener: (event: ThingEvent) => void): Unsubscribe {
+    const off = this.#events.on(listener);
+    if (this.#events.size === 1) {
+      this.#quietly(this.#request("subscribeallevents"));
+    }
+    let ended = false;
+    return () => {
+      if (!ended) {
+        ended = true;
+        off();
+        if (this.#events.size === 0) {
+          this.#quietly(this.#request("unsubscribeallevents"));
+        }
+      }
+    };
+  }
+
+  /** Return what a property was, oldest first. */
+  async history(name: string, { from, to, limit }: HistoryOptions): Promise<Reading[]> {
+    const input = {
+      from: from.toISOString(),
+      ...(to === undefined ? {} : { to: to.toISOString() }),
+      ...(limit === undefined ? {} : { limit }),
+    };
+    const { value } = await this.#request("readhistory", { name, input });
+    return (value as [string, unknown][]).map(([time, reading]) => [Date.parse(time), reading] as const);
+  }
+
+  /** Open a WebRTC call as a viewer: see {@link Call}. */
+  call(options: CallOptions = {}): Call {
+    return new Call(this.#home, this, options);
+  }
+
+  /** @internal The hub says what this thing is now. */
+  update(
+    description: ThingDescription,
+    presence: Presence,
+    properties: Readonly<Record<string, PropertyState>> = {},
+  ): void {
+    this.description.value = description;
+    this.presence.value = presence;
+    if (Object.keys(properties).length > 0) {
+      this.values.value = { ...this.values.value, ...properties };
+    }
+  }
+
+  /** @internal The hub no longer knows this thing. */
+  removed(): void {
+    this.#gone = true;
+    this.presence.value = { state: "offline", since: new Date(this.#home.now()).toISOString() };
+  }
+
+  /** @internal A property was reported. */
+  reported(name: string, value: unknown, timestamp = new Date(this.#home.now()).toISOString()): void {
+    this.values.value = { ...this.values.value, [name]: { value, timestamp } };
+    this.reports.emit({ name, value, timestamp });
+  }
+
+  /** @internal An event came. */
+  happened(name: string, data: unknown, timestamp = new Date(this.#home.now()).toISOString()): void {
+    this.#events.emit({ name, data, timestamp });
+  }
+
+  /** @internal A new session knows nothing of what the old one had subscribed to. */
+  resubscribe(): void {
+    if (this.#observers > 0) {
+      this.#observe();
+    }
+    if (this.#events.size > 0) {
+      this.#quietly(this.#request("subscribeallevents"));
+    }
+  }
+
+  #request(operation: string, members: Partial<Message> = {}, options?: RequestOptions): Promise<Message> {
+    return this.#home.request(operation, { thingID: this.id, ...members }, options);
+  }
+
+  #confirmed(name: string, message: Message): PropertyState {
+    const timestamp = message.timestamp ?? new Date(this.#home.now()).toISOString();
+    const state = { value: message.value, timestamp };
+    const known = this.values.value[name];
+    // A newer report may have overtaken the answer.
+    if (known === undefined || Date.parse(known.timestamp) <= Date.parse(timestamp)) {
+      this.values.value = { ...this.values.value, [name]: state };
+    }
+    return state;
+  }
+
+  #observe(): void {
+    this.#quietly(
+      this.#request("observeallproperties").then(({ value }) => {
+        const states = (value ?? {}) as Readonly<Record<string, PropertyState>>;
+        this.values.value = { ...this.values.value, ...states };
+      }),
+    );
+  }
+
+  /** Subscriptions fail only with the connection or the thing; both tell by themselves. */
+  #quietly(work: Promise<unknown>): void {
+    work.catch((error: PlaitError) => {
+      if (!this.#gone && error.code !== "offline") {
+        this.#home.problems.emit(error);
+      }
+    });
+  }
+}
