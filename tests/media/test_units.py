@@ -5,7 +5,7 @@ import itertools
 import av
 import pytest
 
-from plait.media import STREET, Location, NotAVideo, annexb
+from plait.media import STREET, Location, NotAVideo, annexb, profiles
 from plait.media.group import LastGroup
 from plait.media.timeline import Timeline
 from plait.rtc import EncodedFrame
@@ -130,3 +130,42 @@ def test_a_test_picture_that_cannot_be():
 
 def test_a_password_is_not_shown():
     assert str(Location.parse("rtsp://me:secret@host:8554/x")) == "rtsp://host:8554/x"
+
+
+def offer(*levels):
+    lines = ["m=video 9 UDP/TLS/RTP/SAVPF 96", "a=rtpmap:96 VP8/90000"]
+    for number, level in enumerate(levels, 100):
+        lines.append(f"a=rtpmap:{number} H264/90000")
+        if level:
+            lines.append(f"a=fmtp:{number} packetization-mode=1;profile-level-id={level}")
+    return "\r\n".join(lines)
+
+
+def test_profiles_of_an_offer():
+    assert profiles.offered(offer("42e01f", "64001F", "")) == {"42e01f", "64001f", "42000a"}
+    assert profiles.offered(offer()) == set()
+
+
+@pytest.mark.parametrize(
+    ("viewer", "stream", "plays"),
+    [
+        ({"42e01f"}, "42c01f", True),
+        ({"42e01f"}, "4d401f", False),
+        ({"42e01f", "4d001f"}, "4d401f", True),
+        ({"64001f"}, "4d401f", True),
+        ({"4d001f"}, "640028", False),
+        (set(), "42c01f", False),
+        ({"42e01f"}, "", True),
+    ],
+)
+def test_which_profile_plays_which_stream(viewer, stream, plays):
+    assert profiles.plays(viewer, stream) is plays
+
+
+def test_a_profile_has_a_name():
+    assert [profiles.name(one) for one in ("42c01f", "640028", "f4001f", "")] == [
+        "Baseline",
+        "High",
+        "f4001f",
+        "H.264",
+    ]

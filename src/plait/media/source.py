@@ -61,6 +61,8 @@ class Source:
         self._sent = 0  # counted on the thread alone, as `_taken` is on the loop
         self._taken = 0
         self._skipping = False
+        self._probed = False
+        self._played = False
 
     @property
     def finite(self) -> bool:
@@ -68,6 +70,19 @@ class Source:
         if self.location.kind == "url":
             return not self.location.text.lower().startswith(_LIVE)
         return self.location.kind in {"file", "test"}
+
+    def look(self) -> SourceInfo:
+        """Open it, look what it is, and close it again, before it is played. Blocks.
+
+        Raises:
+            SourceError: why it cannot be opened now; `permanent` says whether that can change by itself.
+        """
+        try:
+            container, self.info = self._open()
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise self.location.explain(error) from error
+        container.close()
+        return self.info
 
     async def open(self) -> None:
         """Start to play; returns once the first picture's kind is known, or the source is being tried again.
@@ -120,6 +135,7 @@ class Source:
                 container, info = self._open()
                 with container:
                     gap = 0.0 if broke_at is None else time.monotonic() - broke_at
+                    self._played = True
                     self._call(self._opened, info)
                     self._call(answer, None)
                     attempt, broke_at = 0, None
@@ -133,7 +149,7 @@ class Source:
                 player.must_encode = True
             except (SourceError, av.error.FFmpegError, OSError, ValueError) as caught:
                 error = caught if isinstance(caught, SourceError) else self.location.explain(caught)
-                if error.permanent and self.info is None:
+                if error.permanent and not self._played:
                     self._call(answer, error)
                     return
                 broke_at = broke_at or time.monotonic()
@@ -146,7 +162,8 @@ class Source:
         container = self.location.open()
         try:
             info = self._player.look(container)
-            if info.passthrough and self.finite and self.info is None:
+            if info.passthrough and self.finite and not self._probed:
+                self._probed = True
                 self._player.probe(container)
                 container.close()
                 container = self.location.open()

@@ -1,0 +1,237 @@
+"""A camera as a thing: a source's picture, passed through to every viewer who calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from msgspec import Meta
+
+from plait.media import Fanout, Source, SourceError, Viewer, profiles
+from plait.rtc import IceCandidate, NegotiationError, PeerConnection, SessionDescription
+from plait.thing.affordances import event, prop
+from plait.thing.state_folder import certificate_of
+from plait.thing.thing import Thing
+from plait.wire.errors import InvalidMessage, UnknownOperation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from plait.rtc import Certificate, DataChannel, Transceiver
+    from plait.thing.call import Call, Candidate
+    from plait.wire.description import Description
+
+log = logging.getLogger("plait.camera")
+
+CONNECT_WITHIN: Final = 30.0
+"""Seconds from the answer to a connection; after that there is no path."""
+
+AWAY: Final = 8.0
+"""Seconds that a viewer may be disconnected before it is let go: time for its network to come back."""
+
+_LINK: Final = {"rel": "plait:call", "href": "/ws"}
+
+
+class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
+    """A camera, live by WebRTC.
+
+    Args:
+        id: a URI, the camera's name for machines.
+        source: a file, an address (`rtsp://…`, `http://…`), a device (`/dev/video0`) or `test:640x480@15`.
+        title: its name for people.
+        state: the folder that keeps its DTLS certificate; absent, the user's own state folder.
+    """
+
+    state: str = prop("opening", readonly=True, title="Source")
+    problem: str = prop("", readonly=True, description="Why the source is not live; empty while it is.")
+    viewers: Annotated[int, Meta(ge=0)] = prop(0, readonly=True)
+    resolution: str = prop("", readonly=True, description="Width and height in pixels, as 1280x720.")
+    frame_rate: Annotated[float, Meta(ge=0)] = prop(0.0, readonly=True, unit="hertz")
+    passthrough: bool = prop(False, readonly=True, description="The source's bytes reach viewers untouched.")
+    source_lost = event(str, description="The source broke off; it is tried again.")
+
+    def __init__(
+        self,
+        id: str | None = None,  # noqa: A002 - WoT's name for it
+        *,
+        source: str,
+        title: str | None = None,
+        state: Path | None = None,
+    ) -> None:
+        super().__init__(id, title=title)
+        self.source = Source(source)
+        self.fanout = Fanout(self.source)
+        self.certificate: Certificate = certificate_of(self.id, state)
+        self.source.on_state = self._source_changed
+        self.fanout.on_viewers = self._viewers_changed
+        self._opened = False
+
+    def look(self) -> None:
+        """Look what the source is, so that it is known before the camera is served. Blocks.
+
+        Raises:
+            SourceError: it cannot be opened, and trying again will not help.
+        """
+        try:
+            self.source.look()
+        except SourceError as error:
+            if error.permanent:
+                raise
+
+    async def open(self) -> None:
+        """Open the source; later calls do nothing.
+
+        Raises:
+            SourceError: it cannot be opened, and trying again will not help.
+        """
+        if not self._opened:
+            await self.source.open()
+            self._opened = True
+
+    async def main(self) -> None:
+        """Play the source for as long as the camera is served."""
+        await self.open()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self.source.close()
+
+    def describe(self, **options: Any) -> Description:
+        """Say in the link which media a call gives."""
+        description = super().describe(**options)
+        sound = self.source.info is not None and self.source.info.audio
+        link = {**_LINK, "plait:media": ["video", "audio"] if sound else ["video"]}
+        description["links"] = [*description.get("links", []), link]
+        return description
+
+    async def on_call(self, call: Call) -> None:
+        """Show the picture to one viewer until it leaves."""
+        async with PeerConnection(certificate=self.certificate) as peer:
+            await _View(self, call, peer).run()
+
+    def refusal(self, sdp: str, video: Transceiver | None) -> str:
+        """Return why this offer cannot be shown the picture; empty where it can."""
+        info = self.source.info
+        if info is None:
+            return f"the camera has no picture: {self.source.reason or 'its source is being opened'}"
+        if video is None:
+            return ""
+        if info.codec not in video.codecs:
+            theirs = ", ".join(video.codecs) or "none that the camera knows"
+            return f"the camera sends {info.codec}; this viewer takes {theirs}"
+        if info.codec == "H264" and not profiles.plays(profiles.offered(sdp), info.profile):
+            profile = profiles.name(info.profile)
+            return f"the camera sends H264 of the profile {profile}; this viewer takes only lower ones"
+        return ""
+
+    def _source_changed(self, state: str) -> None:
+        if state == "closed":
+            return
+        if state == "retrying":
+            if self.state == "live":
+                self.source_lost.emit(self.source.reason)
+            log.warning("%s", self.source.reason)
+        self.state, self.problem = state, self.source.reason
+        info = self.source.info
+        if info is not None:
+            self.resolution = f"{info.width}x{info.height}"
+            self.frame_rate = round(info.rate, 3)
+            self.passthrough = info.passthrough
+
+    def _viewers_changed(self, count: int) -> None:
+        self.viewers = count
+
+
+class _View:
+    """One viewer's call."""
+
+    def __init__(self, camera: Camera, call: Call, peer: PeerConnection) -> None:
+        self._camera = camera
+        self._call = call
+        self._peer = peer
+        self._viewer: Viewer | None = None
+        self._video: Transceiver | None = None
+        self._audio: Transceiver | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._echoes: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Answer the viewer's offers until the call has ended."""
+        call, peer = self._call, self._peer
+        peer.on_ice_candidate = call.send_candidate
+        peer.on_connection_state_change = self._state_changed
+        peer.on_data_channel = self._channel_opened
+        call.on_candidate = self._take_candidate
+        self._end_after(CONNECT_WITHIN, "no path to the viewer was found")
+        try:
+            async for offer in call.offers():
+                try:
+                    answer = await peer.accept(SessionDescription("offer", offer.sdp))
+                except NegotiationError as error:
+                    offer.refuse(InvalidMessage(f"The offer cannot be read: {error}", field="/data/sdp"))
+                    continue
+                self._video, self._audio = self._sender("video"), self._sender("audio")
+                if refusal := self._camera.refusal(offer.sdp, self._video):
+                    offer.refuse(UnknownOperation(refusal[0].upper() + refusal[1:]))
+                    return
+                offer.answer(answer.sdp)
+        finally:
+            self._end_after(None)
+            self._leave()
+            for echo in self._echoes:
+                echo.cancel()
+
+    def _sender(self, kind: str) -> Transceiver | None:
+        found = (each for each in self._peer.transceivers if each.kind == kind and "send" in each.direction)
+        return next(found, None)
+
+    def _take_candidate(self, candidate: Candidate | None) -> None:
+        if candidate is None:
+            self._peer.add_ice_candidate(None)
+            return
+        try:
+            self._peer.add_ice_candidate(
+                IceCandidate(candidate.candidate, candidate.sdp_mid, candidate.sdp_m_line_index)
+            )
+        except ValueError as error:
+            log.info("a viewer's candidate is left out: %s", error)
+
+    def _state_changed(self, state: str) -> None:
+        if state == "connected":
+            self._end_after(None)
+            self._enter()
+        elif state == "disconnected":
+            self._end_after(AWAY, "the viewer is gone")
+        elif state in {"failed", "closed"}:
+            self._call.bye(self._peer.close_reason or "the connection was lost")
+
+    def _end_after(self, seconds: float | None, reason: str = "") -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = None if seconds is None else loop.call_later(seconds, self._call.bye, reason)
+
+    def _enter(self) -> None:
+        if self._viewer is not None or (self._video is None and self._audio is None):
+            return
+        viewer = self._viewer = Viewer(self._video, self._audio)
+        if self._video is not None:
+            self._video.on_keyframe_request = lambda: self._camera.fanout.request_keyframe(viewer)
+        self._camera.fanout.add(viewer)
+
+    def _leave(self) -> None:
+        if self._viewer is not None:
+            self._camera.fanout.remove(self._viewer)
+
+    def _channel_opened(self, channel: DataChannel) -> None:
+        if channel.label == "echo":
+            task = asyncio.create_task(_echo(channel), name="echo")
+            self._echoes.add(task)
+            task.add_done_callback(self._echoes.discard)
+
+
+async def _echo(channel: DataChannel) -> None:
+    """Send back what comes: how `plait check` measures the way to a device."""
+    async for message in channel:
+        await channel.send(message)

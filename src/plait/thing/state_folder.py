@@ -1,0 +1,35 @@
+"""What a thing keeps for life, in a folder of its user's: its DTLS certificate."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from plait.rtc import Certificate
+
+
+def folder_of(thing_id: str, root: Path | None = None) -> Path:
+    """Return a thing's folder: under `root`, else PLAIT_STATE, else the user's state folder (XDG)."""
+    if root is None:
+        named = os.environ.get("PLAIT_STATE")
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        root = Path(named) if named else Path(state) / "plait" / "things"
+    return root / quote(thing_id, safe="")
+
+
+def certificate_of(thing_id: str, root: Path | None = None) -> Certificate:
+    """Return the thing's certificate: its media identity, made once and kept readable by its user alone."""
+    path = folder_of(thing_id, root) / "dtls.pem"
+    try:
+        return Certificate.from_pem(path.read_text())
+    except FileNotFoundError:
+        pass
+    certificate = Certificate.generate()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Written beside and moved: a certificate is whole or absent, and never readable by others.
+    fresh = path.with_suffix(".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(certificate.pem)
+    fresh.replace(path)
+    return certificate
