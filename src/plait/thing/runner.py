@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -16,7 +17,7 @@ from plait.wire.errors import PlaitError, SessionLost, Unauthorized
 
 if TYPE_CHECKING:
     import ssl as tls
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from plait.thing.service import Standing
     from plait.thing.thing import Thing
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_HUB: Final = "http://127.0.0.1:8080"
 
 log = logging.getLogger("plait.thing")
+
+_collected: ContextVar[list[Thing] | None] = ContextVar("collected", default=None)
 
 
 async def serve(
@@ -84,6 +87,10 @@ def run(
         SystemExit: with code 1, after one line that says why the hub does not take it, or after the traceback
             of what a thing's `main` raised; with code 2 where the hub's address is not one.
     """
+    collected = _collected.get()
+    if collected is not None:
+        collected.extend(things)
+        return
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         logging.getLogger("plait.client").addFilter(_Once())
@@ -108,6 +115,17 @@ def run(
             raise SystemExit(2 if isinstance(error, ValueError) else 1) from None
         except Exception as error:  # noqa: BLE001 - the device's own code may raise anything; it ends the program
             raise_with_traceback(error)
+
+
+@contextlib.contextmanager
+def collecting() -> Iterator[list[Thing]]:
+    """Gather what would be run instead of running it, for whoever imports a file that ends with `….run()`."""
+    things: list[Thing] = []
+    mark = _collected.set(things)
+    try:
+        yield things
+    finally:
+        _collected.reset(mark)
 
 
 def raise_with_traceback(error: Exception) -> NoReturn:

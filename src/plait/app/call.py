@@ -1,0 +1,131 @@
+"""Calls from an app: WebRTC to a thing, its signals through the hub.
+
+    async with lamp.call() as call:
+        channel = await call.channel("control")
+        await channel.send("hello")
+
+The first channel or picture that is asked for starts the negotiation; what is asked for in the same breath
+goes into the same offer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from msgspec import UNSET
+
+from plait.transport.signaling import Candidate, Signaling
+from plait.wire import messages
+from plait.wire.errors import InvalidMessage
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from plait.app.home import Home
+    from plait.app.negotiation import Negotiation
+    from plait.app.video import Video
+    from plait.rtc import DataChannel, PeerConnection, Transceiver
+
+__all__ = ["Call", "Candidate"]
+
+
+class Call(Signaling):
+    """A call to one thing; enter it with `async with`. `ThingProxy.call` makes one.
+
+    Leaving it says bye and closes the connection. Where the thing refuses, `connected` raises why; so does
+    leaving the block, unless something else went wrong in it.
+
+    Attributes:
+        id: the call's id, from the hub, once entered.
+        ice_servers: STUN and TURN servers as W3C `RTCIceServer` dictionaries.
+    """
+
+    def __init__(self, home: Home, thing_id: str) -> None:
+        super().__init__("", ask=self._request, tell=self._notify)
+        self._home = home
+        self._thing_id = thing_id
+        self._made: Negotiation | None = None
+
+    async def __aenter__(self) -> Self:
+        answer = await self._home.client.request(messages.OPEN_CALL, thing_id=self._thing_id)
+        output = answer.output
+        if not isinstance(output, dict) or not isinstance(output.get("call"), str):
+            raise InvalidMessage("The hub opened a call without an id", field="/output/call")
+        self.id = output["call"]
+        self.ice_servers = tuple(output.get("iceServers", ()))
+        self._home.enlist(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bye()
+        self._home.dismiss(self)
+        if self._made is None:
+            return
+        await self._made.close()
+        cause = self._made.error
+        if cause is not None and error is not cause and self._made.explains(error):
+            raise cause from error
+
+    @property
+    def peer(self) -> PeerConnection:
+        """The peer connection (`plait.rtc`), made when first asked for."""
+        return self._negotiation.peer
+
+    async def channel(self, label: str, **options: Any) -> DataChannel:
+        """Open a data channel to the thing.
+
+        Args:
+            label: what the thing knows it by.
+            options: reliability and order, as `PeerConnection.create_data_channel` takes them.
+
+        Raises:
+            PlaitError: the thing or the hub refused.
+            plait.rtc.RtcError: no path was found, or the call ended.
+        """
+        return await self._negotiation.channel(label, **options)
+
+    def receive(self, kind: Literal["audio", "video"]) -> Transceiver:
+        """Ask for the thing's picture or sound as encoded frames: an async iterator of `EncodedFrame`."""
+        return self._negotiation.receive(kind)
+
+    def video(self, *, limit: int = 2) -> Video:
+        """Ask for the thing's picture, decoded: an async iterator of `av.VideoFrame`. Needs extra `media`.
+
+        Args:
+            limit: how many pictures may wait; where the program is slower, the oldest go.
+        """
+        from plait.app.video import Video  # noqa: PLC0415 - an app without video needs no PyAV
+
+        return Video(self.receive("video"), limit=limit)
+
+    async def connected(self) -> None:
+        """Wait until the thing has answered and the connection stands.
+
+        Raises:
+            PlaitError: the thing or the hub refused.
+            plait.rtc.PeerClosed: no path was found, or the call ended.
+        """
+        await self._negotiation.connected()
+
+    @property
+    def _negotiation(self) -> Negotiation:
+        if self._made is None:
+            from plait.app.negotiation import Negotiation  # noqa: PLC0415 - without media, no engine is needed
+
+            self._made = Negotiation(self)
+        return self._made
+
+    async def _request(self, data: dict[str, Any]) -> Any:
+        answer = await self._home.client.request(
+            messages.SIGNAL, thing_id=self._thing_id, call=self.id, data=data
+        )
+        return None if answer.output is UNSET else answer.output
+
+    def _notify(self, data: dict[str, Any]) -> None:
+        if self.id:
+            self._home.client.notify(messages.SIGNAL, thing_id=self._thing_id, call=self.id, data=data)

@@ -1,0 +1,217 @@
+"""`ThingProxy`: a thing as an app sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET
+
+from plait.app.call import Call
+from plait.app.changes import Changes
+from plait.wire import messages
+from plait.wire.codec import convert
+from plait.wire.errors import PlaitError, Timeout
+from plait.wire.messages import PropertyState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from plait.app.changes import Change
+    from plait.app.home import Home
+    from plait.wire.messages import Presence, ThingState
+
+PATIENCE = 10.0
+"""Seconds that a thing has for an answer, unless told otherwise."""
+
+
+class ThingProxy:
+    """A thing of the hub. What it asks raises the typed errors of `plait.wire.errors`.
+
+    Each request raises `Offline` where the thing is away and must not be, `Timeout` where no answer came in
+    `timeout` seconds, `UnknownThing` and `UnknownAffordance` where there is no such thing, and `Forbidden`
+    where the token does not allow it.
+
+    Attributes:
+        id: its id, a URI.
+    """
+
+    def __init__(self, home: Home, thing_id: str) -> None:
+        self.id = thing_id
+        self._home = home
+
+    def __repr__(self) -> str:
+        return f"<{self.title} {self.id} {self.presence.state}>"
+
+    @property
+    def state(self) -> ThingState:
+        """Its description, presence and last known values, as the hub has told them.
+
+        Raises:
+            UnknownThing: it has been removed.
+        """
+        return self._home.state_of(self.id)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Its Thing Description (TD 1.1)."""
+        return self.state.description
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return str(self.description.get("title", self.id))
+
+    @property
+    def presence(self) -> Presence:
+        """Whether it is connected to the hub, and since when it is so."""
+        return self.state.presence
+
+    @property
+    def properties(self) -> dict[str, dict[str, Any]]:
+        """What can be read, watched and, unless `readOnly`, written; affordances by name."""
+        return dict(self.description.get("properties", {}))
+
+    @property
+    def actions(self) -> dict[str, dict[str, Any]]:
+        """What it can do; affordances by name."""
+        return dict(self.description.get("actions", {}))
+
+    @property
+    def events(self) -> dict[str, dict[str, Any]]:
+        """What it may tell; affordances by name."""
+        return dict(self.description.get("events", {}))
+
+    async def read(self, name: str, *, timeout: float = PATIENCE) -> Any:  # noqa: ASYNC109 - travels as the deadline
+        """Return a property's value: from the thing where it is online, else the last known."""
+        return (await self.reading(name, timeout=timeout)).value
+
+    async def reading(
+        self,
+        name: str,
+        *,
+        timeout: float = PATIENCE,  # noqa: ASYNC109 - travels as the deadline
+    ) -> PropertyState:
+        """Return a property's value with the time at which it was true."""
+        answer = await self._ask(messages.READ_PROPERTY, timeout, name=name)
+        timestamp = messages.now() if answer.timestamp is UNSET else answer.timestamp
+        return PropertyState(answer.value, timestamp)
+
+    async def readings(self, *, timeout: float = PATIENCE) -> dict[str, PropertyState]:  # noqa: ASYNC109 - as above
+        """Return the last known values of all properties."""
+        answer = await self._ask(messages.READ_ALL_PROPERTIES, timeout)
+        return convert(answer.value, dict[str, PropertyState], field="/value")
+
+    async def write(
+        self,
+        name: str,
+        value: Any,
+        *,
+        timeout: float = PATIENCE,  # noqa: ASYNC109 - travels as the deadline
+    ) -> Any:
+        """Set a property, and return its value as the device has confirmed it.
+
+        Raises:
+            InvalidValue: it does not fit.
+            ReadOnly: the property cannot be written.
+            ActionFailed: the device could not do it.
+        """
+        plain = msgspec.to_builtins(value, str_keys=True)
+        return (await self._ask(messages.WRITE_PROPERTY, timeout, name=name, value=plain)).value
+
+    async def invoke(
+        self,
+        name: str,
+        input: Any = UNSET,  # noqa: A002 - WoT's name for it
+        *,
+        timeout: float = PATIENCE,  # noqa: ASYNC109 - travels as the deadline
+        **arguments: Any,
+    ) -> Any:
+        """Run an action, and return its output once the device has done it.
+
+        Args:
+            name: the action.
+            input: its whole input; or else
+            arguments: the members of its input: `invoke("blink", times=3)`.
+            timeout: seconds; the device does not begin later, either.
+
+        Raises:
+            InvalidValue: the input does not fit.
+            ActionFailed: the device's own code raised; its words.
+            OutcomeUnknown: it may have run.
+        """
+        if arguments and input is not UNSET:
+            raise TypeError("invoke() takes an input or arguments, not both")
+        given = arguments or input
+        members = {} if given is UNSET else {"input": msgspec.to_builtins(given, str_keys=True)}
+        answer = await self._ask(messages.INVOKE_ACTION, timeout, name=name, **members)
+        return None if answer.output is UNSET else answer.output
+
+    async def history(
+        self,
+        name: str,
+        start: datetime,
+        end: datetime | None = None,
+        *,
+        limit: int | None = None,
+        timeout: float = PATIENCE,  # noqa: ASYNC109 - as above
+    ) -> Sequence[tuple[datetime, Any]]:
+        """Return a property's past values, oldest first.
+
+        Args:
+            name: the property.
+            start: the earliest time, with a UTC offset.
+            end: the latest time.
+            limit: the newest so many of them.
+            timeout: seconds.
+        """
+        asked = {"from": start, "to": end, "limit": limit}
+        given = msgspec.to_builtins({member: value for member, value in asked.items() if value is not None})
+        answer = await self._ask(messages.READ_HISTORY, timeout, name=name, input=given)
+        return convert(answer.value, list[tuple[datetime, Any]], field="/value")
+
+    async def watch(self, *names: str, limit: int = 256) -> AsyncIterator[Change]:
+        """Yield what happens at the thing, for as long as it is iterated.
+
+        It begins with the thing's presence and last known values. Over a break of the connection it goes on;
+        values that changed meanwhile come as one change each. Where the program is slower than the changes,
+        the newest value of each property wins; events go last.
+
+        Args:
+            names: properties and events; absent, all of them, and the presence.
+            limit: how many changes may wait.
+        """
+        changes = Changes(limit)
+        async with self._home.watching(self.id, changes, frozenset(names)) as changed:
+            while True:
+                while (change := changes.take()) is not None:
+                    yield change
+                changed.clear()
+                if not changes:
+                    await changed.wait()
+
+    async def online(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - says what did not come in time
+        """Wait until it is connected to the hub.
+
+        Raises:
+            Timeout: it was not within `timeout` seconds.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._home.until(lambda: self.presence.state == "online")
+                return
+        raise Timeout(f"{self.title} did not come online within {timeout} s")
+
+    def call(self) -> Call:
+        """Return a WebRTC call to it: `async with lamp.call() as call: …`; see `plait.app.call.Call`."""
+        return Call(self._home, self.id)
+
+    async def _ask(self, operation: str, patience: float, **members: Any) -> messages.Message:
+        try:
+            return await self._home.client.request(operation, timeout=patience, thing_id=self.id, **members)
+        except PlaitError as error:
+            error.add_note(f"asked of {self.id}: {operation} {members.get('name', '')}".rstrip())
+            raise
