@@ -102,9 +102,10 @@ class Child:
             code = await self.process.wait()
             if asyncio.get_running_loop().time() - began > 10:
                 wait = pause
-            words = self.last_words()
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            say(f"{self.name} {how}{': ' + words if words else ''}; it is started again")
+            how = (
+                f"was ended by signal {-code}" if code < 0 else f"ended with code {code}: {self.last_words()}"
+            )
+            say(f"{self.name} {how}; it is started again")
             self.process = None
             await asyncio.sleep(wait)
             wait = min(10.0, wait * 2)

@@ -1,7 +1,7 @@
 """The demo's hub as a process: `python -m plait.cli.demo_hub --port N --data DIR ID…`.
 
-When it serves it prints one line, a JSON object: `url`, `login` (a link that logs in once), `token` (a user's) and
-`tokens` (of the things named, by id). It ends on SIGTERM.
+When it serves it prints one line, a JSON object: `url`, `login` (a link that logs in once), `token` (a
+user's) and `tokens` (of the things named, by id). It ends on SIGTERM.
 """
 
 from __future__ import annotations
