@@ -86,9 +86,17 @@ export class FakeHub {
     }
   }
 
-  /** Forget every session, as a hub that was away too long. */
+  /** Break every connection and forget every session, as a hub that was away too long. */
   forget(): void {
+    this.cut();
     this.clients.clear();
+  }
+
+  /** Send a frame as it is. */
+  raw(text: string): void {
+    for (const client of this.clients.values()) {
+      client.socket?.send(text);
+    }
   }
 
   add(thing: FakeThing): void {
@@ -158,10 +166,10 @@ export class FakeHub {
     if (this.serve(request, response)) {
       return;
     }
-    if (request.url === "/things") {
+    if (request.url === "/api/me") {
       const known = this.authorize(request);
       response.writeHead(known ? 200 : 401, { "Content-Type": "application/json" });
-      response.end(known ? "[]" : "{}");
+      response.end("{}");
       return;
     }
     response.writeHead(404).end();
@@ -231,7 +239,7 @@ export class FakeHub {
     }
     if (message.messageType === "request") {
       void this.#answer(client, message);
-    } else if (message.operation === "signal") {
+    } else if (message.messageType === "notification" && message.operation === "signal") {
       this.onSignal(message, () => {});
     }
   }

@@ -236,7 +236,7 @@ hub.serve = (request, response) => {
     });
     return true;
   }
-  if (path === "/things") {
+  if (path === "/api/me") {
     return false;
   }
   const file = join(page, path === "/" ? "index.html" : normalize(path));

@@ -383,7 +383,7 @@ export function connect(options: ConnectOptions): Home {
 
 /** Ask by HTTP why an upgrade failed; throws `unauthorized` where the credential is what it lacks. */
 async function probe({ url, token }: ConnectOptions): Promise<void> {
-  const address = new URL("/things", url);
+  const address = new URL("/api/me", url);
   address.protocol = address.protocol.replace("ws", "http");
   const headers: Record<string, string> = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   const answer = await fetch(address, { headers, credentials: "same-origin", cache: "no-store" });

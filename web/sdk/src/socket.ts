@@ -203,9 +203,7 @@ export class Connection {
       // Without its number it counts as not received.
       return;
     }
-    if (message.operation === "ping") {
-      this.#pinged(message);
-    } else if (message.operation !== "ack") {
+    if (message.operation !== "ack" && !this.#pinged(message)) {
       try {
         this.onMessage(message);
       } finally {
@@ -241,23 +239,26 @@ export class Connection {
     }, ACK_WITHIN);
   }
 
-  #pinged(message: Message): void {
-    if (message.messageType === "request") {
-      const { messageID } = message;
+  /** Answer the hub's ping, or take the answer to ours; false: neither. */
+  #pinged(message: Message): boolean {
+    const { operation, messageType, messageID, correlationID = "" } = message;
+    if (operation === "ping" && messageType === "request") {
       this.send({
         messageType: "response",
-        operation: "ping",
+        operation,
         timestamp: new Date().toISOString(),
         ...(messageID === undefined ? {} : { correlationID: messageID }),
       });
-      return;
+      return true;
     }
-    const sent = this.#pings.get(message.correlationID ?? "");
-    if (sent !== undefined) {
-      this.#pings.clear();
-      this.#samples = [...this.#samples, performance.now() - sent].slice(-SAMPLES);
-      this.rtt.value = Math.min(...this.#samples);
+    const sent = this.#pings.get(correlationID);
+    if (sent === undefined) {
+      return false;
     }
+    this.#pings.clear();
+    this.#samples = [...this.#samples, performance.now() - sent].slice(-SAMPLES);
+    this.rtt.value = Math.min(...this.#samples);
+    return true;
   }
 
   #welcome(message: Message): void {

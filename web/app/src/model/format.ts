@@ -34,7 +34,7 @@ export function formatNumber(value: number, schema: DataSchema): string {
 
 /** Return a value with its unit, on one line. */
 export function formatValue(value: unknown, schema: DataSchema): string {
-  if (value === undefined || value === null) {
+  if (value === undefined || value === null || value === "") {
     return "–";
   }
   const symbol = symbolOf(schema.unit);

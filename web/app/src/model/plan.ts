@@ -88,7 +88,10 @@ export function planTile(description: ThingDescription): TilePlan {
   return {
     camera,
     primary,
-    others: fit.filter((property) => property !== primary).slice(0, OTHERS),
+    // Beside a picture only what can be set matters.
+    others: fit
+      .filter((property) => property !== primary && !(camera && property.schema.readOnly))
+      .slice(0, OTHERS),
     actions: actionsOf(description).slice(0, ACTIONS),
   };
 }

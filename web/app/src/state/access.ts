@@ -33,7 +33,7 @@ export async function logIn(code: string): Promise<void> {
 /** Whether the hub knows this browser; true also where it cannot be reached, since that is told elsewhere. */
 export async function isLoggedIn(): Promise<boolean> {
   try {
-    const answer = await fetch("/things", { credentials: "same-origin", cache: "no-store" });
+    const answer = await fetch("/api/me", { credentials: "same-origin", cache: "no-store" });
     await answer.body?.cancel();
     return answer.status !== 401 && answer.status !== 403;
   } catch {
