@@ -22,6 +22,17 @@ def test_who_may_import_whom():
     assert linted.returncode == 0, linted.stdout
 
 
+def test_only_rtc_and_the_door_touch_native_code():
+    """One asyncio face for the engine, one door for the listener; a linter of imports sees no library."""
+    package = ROOT / "src" / "plait"
+    touching = {
+        str(file.relative_to(package).parent / file.stem)
+        for file in package.rglob("*.py")
+        if re.search(r"plait\._native|from plait import .*_native", file.read_text())
+    }
+    assert {name for name in touching if not name.startswith("rtc/")} <= {"hub/door", "hub/doorway"}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(ROOT)))
 def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text()):
