@@ -1,4 +1,4 @@
-"""Two sessions over a link that breaks, repeats itself and loses its tail; the hub is killed and forgets.
+"""Two sessions over a link that breaks, repeats itself and swallows; the hub is killed and forgets.
 
 The model is two lists: what the device said must stand in the hub's store once each and in order, always;
 what one life of the hub said must have come to the device likewise.
@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from plait.wire import codec, messages
 from plait.wire.greeting import hello, read_hello, take_welcome, welcome, welcome_message
-from plait.wire.session import Session
+from plait.wire.session import SequenceGap, Session
 
 SMALL = st.integers(1, 6)
 
@@ -50,6 +50,7 @@ class Link(RuleBasedStateMachine):
         self.client = Session()
         self.hub = Hub()
         self.up, self.down = deque(), deque()  # encoded, on their way to the hub and to the client
+        self.unsettled = []  # what the device has heard and not put away yet
         self.open = False
         self.text = True
         self.counter = 0
@@ -91,7 +92,12 @@ class Link(RuleBasedStateMachine):
         for _ in range(min(count, len(self.up))):
             message = codec.decode(self.up.popleft(), text=self.text)
             for _ in range(1 + twice):
-                if self.hub.session.receive(message) and message.operation == messages.OBSERVE_PROPERTY:
+                try:
+                    new = self.hub.session.receive(message)
+                except SequenceGap:
+                    self.lose()
+                    return
+                if new and message.operation == messages.OBSERVE_PROPERTY:
                     self.hub.making.append(message)
 
     @precondition(lambda self: self.hub.making)
@@ -105,9 +111,25 @@ class Link(RuleBasedStateMachine):
         for _ in range(min(count, len(self.down))):
             message = codec.decode(self.down.popleft(), text=self.text)
             for _ in range(1 + twice):
-                if self.client.receive(message) and message.operation == messages.SUBSCRIBE_EVENT:
+                try:
+                    new = self.client.receive(message)
+                except SequenceGap:
+                    self.lose()
+                    return
+                if new and message.operation == messages.SUBSCRIBE_EVENT:
                     self.heard[self.client.id].append(message.data)
-                    self.client.settled(message.seq)
+                    self.unsettled.append(message.seq)
+
+    @precondition(lambda self: self.unsettled)
+    @rule(place=st.integers(0, 10))
+    def device_settles(self, place):
+        self.client.settled(self.unsettled.pop(place % len(self.unsettled)))
+
+    @precondition(lambda self: self.up or self.down)
+    @rule(place=st.integers(0, 10))
+    def link_swallows(self, place):
+        way = self.up or self.down
+        del way[place % len(way)]
 
     @precondition(lambda self: self.open)
     @rule()
@@ -124,6 +146,9 @@ class Link(RuleBasedStateMachine):
             self.hub_receives(up, twice=False)
         if self.down and down:
             self.device_receives(down, twice=False)
+        self.lose()
+
+    def lose(self):
         self.up.clear()
         self.down.clear()
         self.open = False
@@ -146,6 +171,8 @@ class Link(RuleBasedStateMachine):
             return
         answer = codec.decode(codec.encode(welcome_message(asked, opened), text=text), text=text)
         taken = take_welcome(self.client, asked, answer)
+        if not taken.welcome.resumed:
+            self.unsettled.clear()
         self.open = True
         for message in taken.again:
             self.put(self.up, message)
@@ -154,11 +181,9 @@ class Link(RuleBasedStateMachine):
 
     @rule()
     def hub_is_killed(self):
-        self.up.clear()
-        self.down.clear()
+        self.lose()
         self.hub.making.clear()
         self.hub.session = None
-        self.open = False
 
     @precondition(lambda self: not self.open and self.hub.session is not None)
     @rule()
@@ -181,6 +206,7 @@ class Link(RuleBasedStateMachine):
     @invariant()
     def nothing_is_acknowledged_that_is_not_kept(self):
         assert len(self.said) - len(self.client.unacknowledged()) <= len(self.hub.rows)
+        assert all(self.client.ack < seq for seq in self.unsettled)
 
     @invariant()
     def bytes_are_counted_right(self):
@@ -190,15 +216,16 @@ class Link(RuleBasedStateMachine):
 
     def teardown(self):
         """In the end the link holds: everything arrives."""
-        if not self.open:
-            self.connects(text=self.text, welcome_is_lost=False)
-        self.both_acknowledge()
-        while self.up or self.down or self.hub.making:
+        self.breaks(up=0, down=0)  # what was swallowed unnoticed is found
+        self.connects(text=self.text, welcome_is_lost=False)
+        while self.up or self.down or self.hub.making or self.unsettled:
             if self.up:
                 self.hub_receives(1, twice=False)
             self.hub.commit(1)
             if self.down:
                 self.device_receives(1, twice=False)
+            while self.unsettled:
+                self.device_settles(0)
             self.both_acknowledge()
         assert self.hub.rows == self.said
         assert self.heard[self.client.id] == self.told[self.client.id]
