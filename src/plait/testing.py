@@ -5,18 +5,22 @@
         async with served(lamp, hub=hub), connected(hub) as home:
             assert await home.thing("Lamp").write("on", True) is True
 
-Needs the extra `hub`.
+`HubProcess` is a hub that can be killed. All this needs the extra `hub`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+import socket
+import sys
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from plait import app
+from plait.hub.contracts import Principal
 from plait.hub.main import Hub
 from plait.hub.settings import Settings
+from plait.hub.store.credentials import open_credentials
 from plait.thing import serve
 
 if TYPE_CHECKING:
@@ -29,6 +33,20 @@ READY_WITHIN = 20.0
 """Seconds until a thing must be online."""
 
 
+class AnyHub(Protocol):
+    """A hub here or in a process of its own."""
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+
+    def token(self, thing: str) -> str:
+        """Return a fresh token for a thing."""
+
+    def user_token(self) -> str:
+        """Return a fresh token of the owner."""
+
+
 @asynccontextmanager
 async def running_hub(folder: Path, **settings: Any) -> AsyncIterator[Hub]:
     """Run a hub on a free port of the loopback.
@@ -37,12 +55,13 @@ async def running_hub(folder: Path, **settings: Any) -> AsyncIterator[Hub]:
         folder: where it keeps its data.
         settings: see `plait.hub.settings.Settings`.
     """
-    async with Hub(Settings(**{"host": "127.0.0.1", "port": 0, "data": folder} | settings)) as hub:
+    given: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "data": folder}
+    async with Hub(Settings(**given | settings)) as hub:
         yield hub
 
 
 @asynccontextmanager
-async def served(*things: Thing, hub: Hub) -> AsyncIterator[None]:
+async def served(*things: Thing, hub: AnyHub) -> AsyncIterator[None]:
     """Serve things; the block begins once all are online.
 
     Raises:
@@ -75,7 +94,80 @@ async def served(*things: Thing, hub: Hub) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def connected(hub: Hub) -> AsyncIterator[app.Home]:
+async def connected(hub: AnyHub) -> AsyncIterator[app.Home]:
     """Connect an app as the hub's owner."""
     async with app.connect(hub.url, token=hub.user_token()) as home:
         yield home
+
+
+class HubProcess:
+    """A hub in a process of its own, to be killed and started again on the same port and data.
+
+    `async with HubProcess(tmp_path) as hub: …`
+
+    Args:
+        folder: where it keeps its data.
+
+    Attributes:
+        port: where it listens.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self._process: asyncio.subprocess.Process | None = None
+        self._output: asyncio.Task[bytes] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def token(self, thing: str) -> str:
+        """Return a fresh token for a thing."""
+        return self._make_token(Principal("thing", thing))
+
+    def user_token(self) -> str:
+        """Return a fresh token of the owner."""
+        return self._make_token(Principal("user", "owner"))
+
+    async def start(self) -> None:
+        """Start it, and wait until it listens.
+
+        Raises:
+            RuntimeError: it ended instead.
+        """
+        arguments = ("hub", "--port", str(self.port), "--data", str(self._folder))
+        self._process = process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "plait", *arguments, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        async with asyncio.timeout(READY_WITHIN):
+            while not (line := await process.stdout.readline()).startswith(b"Log in"):
+                if not line:
+                    raise RuntimeError(f"the hub ended with {await process.wait()}")
+        self._output = asyncio.create_task(process.stdout.read())
+
+    async def kill(self) -> None:
+        """End it with SIGKILL: it says goodbye to nobody."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        if self._output is not None:
+            await self._output
+        self._process = None
+
+    def _make_token(self, principal: Principal) -> str:
+        with open_credentials(self._folder) as credentials:
+            return credentials.make_token(principal)

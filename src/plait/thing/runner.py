@@ -91,9 +91,9 @@ def run(
     if collected is not None:
         collected.extend(things)
         return
+    reasons = _Reasons()
     if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
-        logging.getLogger("plait.client").addFilter(_Once())
+        _show_log(reasons)
     said: set[str] = set()
 
     def tell(thing: Thing, state: Standing) -> None:
@@ -101,7 +101,9 @@ def run(
             log.info("%s is online (%s)", thing.title, thing.id)
             said.discard(thing.id)
         elif thing.id not in said:
-            log.warning("%s has no hub; dialling on", thing.title)
+            log.warning(
+                "%s has no hub, dialling on%s", thing.title, f" ({reasons.last})" if reasons.last else ""
+            )
             said.add(thing.id)
 
     with contextlib.suppress(KeyboardInterrupt):
@@ -139,10 +141,8 @@ async def _until_told(serving: Coroutine[object, object, None]) -> None:
     task = asyncio.create_task(serving)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(
-            NotImplementedError, ValueError, RuntimeError
-        ):  # Windows; not the main thread
-            loop.add_signal_handler(number, task.cancel)
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+            loop.add_signal_handler(number, task.cancel)  # not on Windows, and in the main thread only
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
@@ -161,15 +161,27 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-class _Once(logging.Filter):
-    """Lets a line pass that is not the one before: a hub that stays away is told once."""
+def _show_log(reasons: logging.Filter) -> None:
+    """Show what Plait logs, and nobody else, on standard error."""
+    logger = logging.getLogger("plait")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(reasons)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+class _Reasons(logging.Filter):
+    """Keeps the client's word on each try that failed, to be told once and not with every try."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._last = ""
+        self.last = ""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether this line is news."""
-        line = record.getMessage()
-        new, self._last = line != self._last, line
-        return new
+        """Return whether to show this line."""
+        if record.name == "plait.client" and record.levelno <= logging.INFO:
+            self.last = record.getMessage()
+            return False
+        return True
