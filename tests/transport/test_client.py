@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from plait.testing import MemoryHub
 from plait.transport.client import Client
 from plait.wire import messages
 from plait.wire.errors import Offline, SessionLost, Timeout, Unauthorized
@@ -33,11 +32,6 @@ async def within(condition, seconds=5.0):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - conditions on plain attributes, which tell nobody of a change
             await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-async def hub():
-    return MemoryHub()
 
 
 @pytest.fixture

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from plait.testing import Clock
 from plait.transport.reconnect import NEXT, Backoff, Phase
+
+
+class Clock:
+    """Stands still until told otherwise; in seconds."""
+
+    def __init__(self, now=0.0):
+        self.now = now
+
+    def __call__(self):
+        return self.now
 
 
 def backoff(clock, chance=1.0):

@@ -11,7 +11,6 @@ import subprocess
 import picows
 import pytest
 
-from plait.testing import MemoryHub
 from plait.transport import websocket
 from plait.transport.base import TransportClosed
 from plait.transport.client import Client
@@ -441,9 +440,8 @@ def test_not_an_endpoint(hub):
 
 
 @BOTH
-async def test_client_over_a_server_that_is_killed_in_mid_stream(subprotocol, text):
+async def test_client_over_a_server_that_is_killed_in_mid_stream(hub, subprotocol, text):
     """Nothing is lost, doubled or out of order, though the listener and its session go away thrice."""
-    hub = MemoryHub()
     port = 0
     client = None
     for life in range(4):

@@ -95,7 +95,19 @@ def read_hello(message: Message) -> Hello:
     return said
 
 
-def welcome(said: Hello, known: Session | None, *, committed: int, window: float, time: datetime) -> Opened:
+def _begin() -> Session:
+    return Session(f"s-{uuid4().hex}")
+
+
+def welcome(
+    said: Hello,
+    known: Session | None,
+    *,
+    committed: int,
+    window: float,
+    time: datetime,
+    begin: Callable[[], Session] = _begin,
+) -> Opened:
     """Decide between going on and beginning anew.
 
     Args:
@@ -105,12 +117,13 @@ def welcome(said: Hello, known: Session | None, *, committed: int, window: float
             as the store has it; 0 where it knows nothing. Nothing of it may be still in the making.
         window: seconds for which a broken session is kept.
         time: the hub's clock.
+        begin: makes a new session, with its id.
     """
     if known is not None and known.id == said.session and known.resumable(said.ack):
         session, resumed, ack, again = known, True, known.ack, known.resume(said.ack)
     else:
         ack = committed if known is None else known.ack
-        session, resumed, again = Session(f"s-{uuid4().hex}"), False, []
+        session, resumed, again = begin(), False, []
     return Opened(
         Welcome(protocol=PROTOCOL, session=session.id, resumed=resumed, ack=ack, window=window, time=time),
         session,
