@@ -3,8 +3,9 @@
 import type { Backoff } from "./backoff.ts";
 import type { ThingDescription } from "./description.ts";
 import { fromProblem, PlaitError } from "./errors.ts";
-import { type Message, newId } from "./messages.ts";
+import type { Message } from "./messages.ts";
 import type { Path } from "./path.ts";
+import { type RequestOptions, Requests } from "./requests.ts";
 import { Connection, type ConnectionStatus, type WebSocketClass } from "./socket.ts";
 import { type Presence, type PropertyState, type SignalHandler, Thing } from "./thing.ts";
 import { Emitter, Watched } from "./watched.ts";
@@ -19,34 +20,6 @@ export interface ConnectOptions {
   readonly software?: string;
   /** Replaces the waits between attempts; for tests. */
   readonly backoff?: Backoff;
-}
-
-export interface RequestOptions {
-  /** Milliseconds to wait for the answer; a command is not run after it. */
-  readonly timeout?: number;
-}
-
-/** The hub's own deadline for an app's command, in ms (protocol section 4). */
-const DEFAULT_TIMEOUT = 10_000;
-
-/** Asking these again changes nothing, so a lost session does not fail them. */
-const REPEATABLE = new Set([
-  "observethings",
-  "readproperty",
-  "readallproperties",
-  "observeallproperties",
-  "unobserveallproperties",
-  "subscribeallevents",
-  "unsubscribeallevents",
-  "readhistory",
-]);
-const COMMANDS = new Set(["writeproperty", "invokeaction"]);
-
-interface Pending {
-  readonly message: Message;
-  readonly resolve: (message: Message) => void;
-  readonly reject: (error: PlaitError) => void;
-  readonly timer: ReturnType<typeof setTimeout>;
 }
 
 interface WireState {
@@ -66,13 +39,14 @@ export class Home {
   readonly problems = new Emitter<PlaitError>();
 
   readonly #connection: Connection;
-  readonly #pending = new Map<string, Pending>();
+  readonly #requests: Requests;
   readonly #byId = new Map<string, Thing>();
   readonly #calls = new Map<string, SignalHandler>();
   #sessions = 0;
 
   constructor(connection: Connection) {
     this.#connection = connection;
+    this.#requests = new Requests((message) => connection.send(message));
     connection.onMessage = (message) => this.#receive(message);
     connection.onSession = (resumed, carried) => this.#session(resumed, carried);
     connection.dial();
@@ -130,30 +104,15 @@ export class Home {
   }
 
   /** Send a request and return its response; throws {@link PlaitError}. */
-  request(operation: string, members: Partial<Message> = {}, options: RequestOptions = {}): Promise<Message> {
-    const timeout = options.timeout ?? DEFAULT_TIMEOUT;
-    const deadline =
-      COMMANDS.has(operation) && options.timeout !== undefined
-        ? { deadline: new Date(this.now() + timeout).toISOString() }
-        : {};
-    const messageID = newId();
-    const message: Message = { messageType: "request", operation, messageID, ...members, ...deadline };
-    return new Promise((resolve, reject) => {
-      if (this.status.value.state === "stopped") {
-        reject(this.status.value.error ?? new PlaitError("offline", "The connection was closed"));
-        return;
-      }
-      const timer = setTimeout(() => {
-        this.#pending.delete(messageID);
-        reject(new PlaitError("timeout", `No answer to ${operation} within ${timeout / 1000} s`));
-      }, timeout);
-      this.#pending.set(messageID, { message, resolve, reject, timer });
-      try {
-        this.#connection.send(message);
-      } catch (error) {
-        this.#fail(messageID, error as PlaitError);
-      }
-    });
+  async request(
+    operation: string,
+    members: Partial<Message> = {},
+    options: RequestOptions = {},
+  ): Promise<Message> {
+    if (this.status.value.state === "stopped") {
+      throw this.status.value.error ?? new PlaitError("offline", "The connection was closed");
+    }
+    return this.#requests.ask(operation, members, options, this.now());
   }
 
   /** Send a notification. */
@@ -188,15 +147,13 @@ export class Home {
 
   close(): void {
     this.#connection.close();
-    for (const messageID of [...this.#pending.keys()]) {
-      this.#fail(messageID, new PlaitError("offline", "The connection was closed"));
-    }
+    this.#requests.failAll(new PlaitError("offline", "The connection was closed"));
   }
 
   #receive(message: Message): void {
     switch (message.messageType) {
       case "response":
-        this.#answer(message);
+        this.#requests.answer(message);
         break;
       case "notification":
         this.#notified(message);
@@ -208,20 +165,6 @@ export class Home {
           const error = new PlaitError("unknown-operation", `An app does not answer ${message.operation}`);
           this.respond(message, { error: error.problem() });
         }
-    }
-  }
-
-  #answer(message: Message): void {
-    const pending = this.#pending.get(message.correlationID ?? "");
-    if (pending === undefined) {
-      return;
-    }
-    if (message.error === undefined) {
-      clearTimeout(pending.timer);
-      this.#pending.delete(message.correlationID ?? "");
-      pending.resolve(message);
-    } else {
-      this.#fail(message.correlationID ?? "", fromProblem(message.error));
     }
   }
 
@@ -293,21 +236,7 @@ export class Home {
       return;
     }
     this.#sessions += 1;
-    for (const [messageID, { message }] of [...this.#pending]) {
-      if (carried.has(messageID)) {
-        continue;
-      }
-      if (REPEATABLE.has(message.operation)) {
-        this.#connection.send(message);
-      } else if (COMMANDS.has(message.operation)) {
-        this.#fail(
-          messageID,
-          new PlaitError("outcome-unknown", "The hub was lost before it told the outcome"),
-        );
-      } else {
-        this.#fail(messageID, new PlaitError("session-lost", "The session was lost before the answer came"));
-      }
-    }
+    this.#requests.renew(carried);
     if (this.#sessions > 1) {
       this.sessionLost.emit();
     }
@@ -345,15 +274,6 @@ export class Home {
         }
       },
     );
-  }
-
-  #fail(messageID: string, error: PlaitError): void {
-    const pending = this.#pending.get(messageID);
-    if (pending !== undefined) {
-      clearTimeout(pending.timer);
-      this.#pending.delete(messageID);
-      pending.reject(error);
-    }
   }
 }
 

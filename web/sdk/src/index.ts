@@ -4,9 +4,10 @@ export { Backoff } from "./backoff.ts";
 export { Call, type CallOptions, type CallState } from "./call.ts";
 export * from "./description.ts";
 export { type ErrorCode, fromProblem, PlaitError } from "./errors.ts";
-export { type ConnectOptions, connect, Home, type RequestOptions } from "./home.ts";
+export { type ConnectOptions, connect, Home } from "./home.ts";
 export type { Json, Message, Problem } from "./messages.ts";
 export { type MediaFigures, mediaOfStats, type Path, pathOf, type Reports } from "./path.ts";
+export type { RequestOptions } from "./requests.ts";
 export type { ConnectionStatus, WebSocketClass, WebSocketLike } from "./socket.ts";
 export {
   type HistoryOptions,

@@ -3,8 +3,9 @@
 import { Call, type CallOptions } from "./call.ts";
 import type { ThingDescription } from "./description.ts";
 import type { PlaitError } from "./errors.ts";
-import type { Home, RequestOptions } from "./home.ts";
+import type { Home } from "./home.ts";
 import type { Message } from "./messages.ts";
+import type { RequestOptions } from "./requests.ts";
 import { Emitter, type Unsubscribe, Watched } from "./watched.ts";
 
 export interface Presence {

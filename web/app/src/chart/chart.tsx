@@ -30,11 +30,13 @@ export function Chart({ thing, property, window, bare = false }: ChartProps) {
   useEffect(() => () => series?.close(), [series]);
 
   const now = (): number => home?.now() ?? Date.now();
-  // What a device said holds until it says something else, as long as it is there.
-  const held = (columns: Columns): Columns =>
-    thing.presence.value.state === "online"
-      ? hold(columns, thing.values.value[property.name]?.value, now(), window)
-      : columns;
+  const drawAll = (target: UPlot, columns: Columns): void => {
+    // What a device said holds until it says something else, as long as it is there.
+    const online = thing.presence.value.state === "online";
+    const said = thing.values.value[property.name]?.value;
+    const shown = online ? hold(columns, said, now(), window) : columns;
+    draw(target, shown, now(), spanOf(columns.times, now(), window, bare));
+  };
 
   useEffect(() => {
     const element = host.current;
@@ -49,7 +51,7 @@ export function Chart({ thing, property, window, bare = false }: ChartProps) {
       plot.current = make(element, width, height, property, bare);
       before?.destroy();
       if (series !== undefined) {
-        draw(plot.current, held(series.columns.peek()), now(), window);
+        drawAll(plot.current, series.columns.peek());
       }
     });
     const observer = new ResizeObserver(() => {
@@ -69,7 +71,7 @@ export function Chart({ thing, property, window, bare = false }: ChartProps) {
     // Moves on with the clock, also while no report comes.
     clock.value;
     if (plot.current !== undefined && columns !== undefined) {
-      draw(plot.current, held(columns), now(), window);
+      drawAll(plot.current, columns);
     }
   });
 
@@ -105,6 +107,14 @@ function hold({ times, values }: Columns, value: unknown, now: number, window: n
   return times.length === 0
     ? { times: [(now - window) / 1000, now / 1000], values: [last, last] }
     : { times: [...times, Math.max(now / 1000, times.at(-1) ?? 0)], values: [...values, last] };
+}
+
+/** A chart without axes fills its width soon: it spans what there is, from a minute up to its window. */
+const LEAST_SPAN = 60_000;
+
+function spanOf(times: readonly number[], now: number, window: number, bare: boolean): number {
+  const known = now - (times[0] ?? 0) * 1000;
+  return bare ? Math.min(window, Math.max(LEAST_SPAN, known)) : window;
 }
 
 function draw(plot: UPlot, { times, values }: Columns, now: number, window: number): void {

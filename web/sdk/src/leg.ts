@@ -1,0 +1,238 @@
+/**
+ * One peer connection of a call and its signaling (`docs/protocol.md`, section 4), from the first offer to `bye`.
+ * It trickles candidates both ways, answers offers of the device's, and tries one ICE restart before it gives up.
+ */
+
+import { PlaitError } from "./errors.ts";
+import type { Home } from "./home.ts";
+import type { Message } from "./messages.ts";
+
+type Candidate = {
+  type: "candidate";
+  candidate: string;
+  sdpMid?: string | null;
+  sdpMLineIndex?: number | null;
+};
+type Signal = Candidate | { type: "offer" | "answer"; sdp: string } | { type: "bye"; reason?: string };
+
+/** Milliseconds. */
+const DISCONNECTED_GRACE = 1_500;
+const CONNECT_WITHIN = 12_000;
+const RESTART_WITHIN = 5_000;
+const ANSWER_WITHIN = 10_000;
+
+export interface LegOptions {
+  readonly home: Home;
+  readonly thingID: string;
+  readonly call: string;
+  readonly iceServers: RTCIceServer[];
+  readonly media: readonly string[];
+  readonly channels: Readonly<Record<string, RTCDataChannelInit>>;
+  readonly RTCPeerConnection: typeof RTCPeerConnection;
+  readonly onTrack: (track: MediaStreamTrack) => void;
+  readonly onConnected: () => void;
+  /** At most once. */
+  readonly onBroken: (error: PlaitError) => void;
+}
+
+export class Leg {
+  readonly peer: RTCPeerConnection;
+  readonly channels: ReadonlyMap<string, RTCDataChannel>;
+  readonly #options: LegOptions;
+  readonly #unroute: () => void;
+  #over = false;
+  /** Our candidates, until the offer that they belong to is on its way. */
+  #ours: Candidate[] | undefined = [];
+  /** Theirs, until their description is applied. */
+  #theirs: RTCIceCandidateInit[] | undefined = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #restarted = false;
+
+  constructor(options: LegOptions) {
+    this.#options = options;
+    const peer = new options.RTCPeerConnection({
+      iceServers: options.iceServers,
+      bundlePolicy: "max-bundle",
+    });
+    this.peer = peer;
+    for (const kind of ["video", "audio"] as const) {
+      if (options.media.includes(kind)) {
+        peer.addTransceiver(kind, { direction: "recvonly" });
+      }
+    }
+    this.channels = new Map(
+      Object.entries(options.channels).map(([label, init]) => [label, peer.createDataChannel(label, init)]),
+    );
+    peer.ontrack = ({ track }) => options.onTrack(track);
+    peer.onicecandidate = ({ candidate }) => this.#found(candidate);
+    peer.onconnectionstatechange = () => this.#changed();
+    this.#unroute = options.home.signals(options.call, (message) => this.#signaled(message));
+  }
+
+  async start(): Promise<void> {
+    this.#within(CONNECT_WITHIN, "No path to the device was found in time");
+    await this.#offer();
+  }
+
+  hangUp(reason: string): void {
+    if (!this.#over) {
+      this.#finish();
+      this.#notify({ type: "bye", reason });
+    }
+  }
+
+  async #offer(): Promise<void> {
+    const { peer } = this;
+    await peer.setLocalDescription();
+    const { home, thingID, call } = this.#options;
+    const sdp = peer.localDescription?.sdp ?? "";
+    const asked = home.request(
+      "signal",
+      { thingID, call, data: { type: "offer", sdp } },
+      { timeout: ANSWER_WITHIN },
+    );
+    const waiting = this.#ours ?? [];
+    this.#ours = undefined;
+    for (const candidate of waiting) {
+      this.#notify(candidate);
+    }
+    const answer = (await asked).output as RTCSessionDescriptionInit;
+    if (!this.#over) {
+      await peer.setRemoteDescription(answer);
+      await this.#applyTheirs();
+    }
+  }
+
+  #found(candidate: RTCIceCandidate | null): void {
+    if (candidate?.candidate === "") {
+      // The end of one generation: the null that follows says the same.
+      return;
+    }
+    const signal: Candidate =
+      candidate === null
+        ? { type: "candidate", candidate: "" }
+        : {
+            type: "candidate",
+            candidate: candidate.candidate,
+            sdpMid: candidate.sdpMid,
+            sdpMLineIndex: candidate.sdpMLineIndex,
+          };
+    if (this.#ours === undefined) {
+      this.#notify(signal);
+    } else {
+      this.#ours.push(signal);
+    }
+  }
+
+  #signaled(message: Message): void {
+    const signal = message.data as Signal;
+    switch (signal.type) {
+      case "candidate":
+        this.#take(signal);
+        break;
+      case "offer":
+        this.#answer(message, signal.sdp).catch((error: unknown) => this.#break(asPlaitError(error)));
+        break;
+      case "bye":
+        this.#break(new PlaitError("offline", signal.reason || "The device hung up"));
+    }
+  }
+
+  #take({ candidate, sdpMid, sdpMLineIndex }: Candidate): void {
+    if (candidate === "") {
+      return;
+    }
+    const init: RTCIceCandidateInit = {
+      candidate,
+      sdpMid: sdpMid ?? null,
+      sdpMLineIndex: sdpMLineIndex ?? null,
+    };
+    if (sdpMid == null && sdpMLineIndex == null) {
+      init.sdpMLineIndex = 0;
+    }
+    if (this.#theirs === undefined) {
+      // One candidate that this browser cannot use must not end the call: others may do.
+      this.peer.addIceCandidate(init).catch(() => {});
+    } else {
+      this.#theirs.push(init);
+    }
+  }
+
+  async #applyTheirs(): Promise<void> {
+    const waiting = this.#theirs ?? [];
+    this.#theirs = undefined;
+    await Promise.allSettled(waiting.map((candidate) => this.peer.addIceCandidate(candidate)));
+  }
+
+  /** The device offers: we are the polite side, so an offer of ours in flight is rolled back by the browser. */
+  async #answer(message: Message, sdp: string): Promise<void> {
+    const { peer } = this;
+    await peer.setRemoteDescription({ type: "offer", sdp });
+    await this.#applyTheirs();
+    await peer.setLocalDescription();
+    const output = { type: "answer", sdp: peer.localDescription?.sdp ?? "" };
+    this.#options.home.respond(message, { output });
+  }
+
+  #changed(): void {
+    switch (this.peer.connectionState) {
+      case "connected":
+        clearTimeout(this.#timer);
+        this.#restarted = false;
+        this.#options.onConnected();
+        break;
+      case "disconnected":
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#restart(), DISCONNECTED_GRACE);
+        break;
+      case "failed":
+        this.#restart();
+    }
+  }
+
+  /** Look for another path with the same call; where that fails too, the call is opened anew. */
+  #restart(): void {
+    if (this.#over) {
+      return;
+    }
+    if (this.#restarted) {
+      this.#break(new PlaitError("offline", "The path to the device was lost"));
+      return;
+    }
+    this.#restarted = true;
+    this.#within(RESTART_WITHIN, "The path to the device was lost");
+    this.peer.restartIce();
+    this.#offer().catch((error: unknown) => this.#break(asPlaitError(error)));
+  }
+
+  #within(milliseconds: number, detail: string): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#break(new PlaitError("timeout", detail)), milliseconds);
+  }
+
+  #break(error: PlaitError): void {
+    if (!this.#over) {
+      this.#finish();
+      this.#options.onBroken(error);
+    }
+  }
+
+  #finish(): void {
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#unroute();
+    this.peer.onconnectionstatechange = null;
+    this.peer.onicecandidate = null;
+    this.peer.close();
+  }
+
+  #notify(data: Signal): void {
+    const { home, thingID, call } = this.#options;
+    home.notify("signal", { thingID, call, data });
+  }
+}
+
+/** Whatever was thrown, as an error that can be shown. */
+export function asPlaitError(error: unknown): PlaitError {
+  return error instanceof PlaitError ? error : new PlaitError("error", (error as Error).message);
+}
