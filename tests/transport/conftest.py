@@ -34,10 +34,12 @@ class MemoryHub:
     Attributes:
         received: every message of the session, once each.
         answer: makes the response to a request; None leaves it unanswered.
+        beside: what came outside of the numbering.
+        greet: makes the answer to a hello, instead of a welcome.
         hellos: how often a client said hello.
         transport: the hub's end of the connection at hand.
         refusal: raised at the next dials instead of opening a transport.
-        break_after: connections break when either end sends its next message after so many.
+        break_after: connections break when so many messages of either end have arrived.
     """
 
     def __init__(
@@ -45,12 +47,15 @@ class MemoryHub:
     ) -> None:
         self.received: list[Message] = []
         self.answer = answer or (lambda asked: messages.response(asked, output={}))
+        self.beside: list[Message] = []
+        self.greet: Callable[[Message], Message] | None = None
         self.hellos = 0
         self.transport: Transport | None = None
         self.refusal: Exception | None = None
         self.break_after: int | None = None
         self.session: Session | None = None
         self._text = text
+        self._greeted: Transport | None = None
         self._committed: dict[str, int] = {}
         self._news = asyncio.Condition()
 
@@ -66,6 +71,7 @@ class MemoryHub:
     def attach(self, transport: Transport) -> None:
         """Serve a connection that came in otherwise, such as a WebSocket."""
         self.transport = transport
+        self._greeted = None
         greeted = False
 
         def take(data: bytes) -> None:
@@ -83,7 +89,7 @@ class MemoryHub:
         """Send within the session; it is kept while there is no connection."""
         assert self.session is not None, "no client has said hello"
         numbered = self.session.send(message)
-        self._put(self.transport, numbered)
+        self._put(self._greeted, numbered)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something that the hub received makes the condition true."""
@@ -104,10 +110,14 @@ class MemoryHub:
 
     def _greet(self, transport: Transport, message: Message) -> None:
         self.hellos += 1
+        if self.greet is not None:
+            self._put(transport, self.greet(message))
+            return
         said = read_hello(message)
         committed = self._committed.get(said.session or "", 0)
         opened = welcome(said, self.session, committed=committed, window=60.0, time=messages.now())
         self.session = opened.session
+        self._greeted = transport
         for again in (welcome_message(message, opened), *opened.again):
             self._put(transport, again)
 
@@ -124,6 +134,8 @@ class MemoryHub:
             self.received.append(message)
             self.session.settled(message.seq)
             self._committed[self.session.id] = self.session.ack
+        else:
+            self.beside.append(message)
         if message.operation == messages.PING and message.message_type == "request":
             self._put(transport, messages.response(message, timestamp=messages.now()))
         elif message.message_type == "request" and (response := self.answer(message)) is not None:

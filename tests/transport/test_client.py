@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from plait.transport.client import Client
+from plait.transport.reconnect import Backoff
 from plait.wire import messages
-from plait.wire.errors import Offline, SessionLost, Timeout, Unauthorized
+from plait.wire.errors import Busy, InvalidMessage, Offline, SessionLost, Timeout, Unauthorized
 
 TEMPERATURE = messages.OBSERVE_PROPERTY
 
@@ -242,3 +243,115 @@ async def test_gap_closes_and_resumes(hub, owner):
     hub.transport.send(b'{"messageType":"notification","operation":"x","seq":9}')
     await within(lambda: "resumed" in owner.states)
     assert hub.hellos == 2
+
+
+@pytest.mark.parametrize("break_after", [4, 7])
+async def test_connections_that_live_for_a_few_messages_only(hub, monkeypatch, break_after):
+    """Each break loses what is under way; still everything arrives once and in order, both ways."""
+    monkeypatch.setattr(Backoff, "CAP", 0.002)
+    hub.break_after = break_after
+    owner = Owner(hub)
+    await owner.client.start()
+    for value in range(60):
+        owner.client.notify(TEMPERATURE, name="t", value=value)
+        hub.send(messages.notification(messages.SUBSCRIBE_EVENT, name="e", data=value))
+        await asyncio.sleep(0.001)
+    await within(lambda: len(hub.received) == 60 and len(owner.messages) == 60, 20)
+    assert values(hub) == list(range(60))
+    assert [message.data for message in owner.messages] == list(range(60))
+    assert hub.hellos > 10
+    assert owner.states.count("connected") == 1
+    hub.break_after = None
+    await owner.client.close()
+
+
+async def test_close_while_it_is_dialling(hub):
+    """Closing never waits for a hub that does not answer."""
+    reached = asyncio.Event()
+
+    async def dial(on_open):
+        reached.set()
+        await asyncio.Event().wait()
+
+    states = []
+    client = Client("http://memory", on_message=lambda _: None, on_state=states.append, dial=dial)
+    starting = asyncio.ensure_future(client.start())
+    await reached.wait()
+    await asyncio.wait_for(client.close(), 1)
+    with pytest.raises(SessionLost):
+        await starting
+    assert states == ["connecting", "closed"]
+
+
+async def test_hub_that_refuses_the_hello_ends_it(hub):
+    refusal = InvalidMessage("this hub speaks protocol 7", field="/input/protocol")
+    hub.greet = lambda asked: messages.response(asked, error=refusal.problem())
+    owner = Owner(hub)
+    with pytest.raises(InvalidMessage, match="protocol 7"):
+        await owner.client.start()
+
+
+async def test_what_comes_before_the_welcome_is_let_pass(hub):
+    def greet(asked):
+        hub.greet = None
+        hub._greet(hub.transport, asked)
+        return messages.notification(messages.ERROR)
+
+    def early(asked):
+        hub.transport.send(b'{"messageType":"notification","operation":"x","seq":4}')
+        return greet(asked)
+
+    hub.greet = early
+    owner = Owner(hub)
+    await owner.client.start(5)
+    await within(lambda: owner.messages)
+    assert [message.operation for message in owner.messages] == [messages.ERROR]  # the one that came after
+    await owner.client.close()
+
+
+async def test_hub_that_is_busy_is_asked_again(hub, monkeypatch):
+    monkeypatch.setattr(Backoff, "CAP", 0.01)
+    answers = [lambda asked: messages.response(asked, error=Busy().problem()), None]
+    owner = Owner(hub)
+    hub.greet = answers[0]
+    starting = asyncio.ensure_future(owner.client.start())
+    await within(lambda: hub.hellos > 2)
+    hub.greet = None
+    await starting
+    await owner.client.close()
+
+
+async def test_too_much_waiting_is_busy(hub, owner):
+    hub.refusal = ConnectionRefusedError()
+    hub.sever()
+    for _ in range(8):
+        owner.client.notify(TEMPERATURE, name="t", value="x" * 1_000_000)
+    with pytest.raises(Busy):
+        owner.client.notify(TEMPERATURE, name="t", value="x" * 1_000_000)
+    hub.refusal = None
+    assert await owner.client.flush(10)
+    assert len(hub.received) == 8
+
+
+async def test_flush_says_whether_it_came_through(hub, owner):
+    assert await owner.client.flush(0)
+    hub.refusal = ConnectionRefusedError()
+    hub.sever()
+    owner.client.notify(TEMPERATURE, name="t", value=1)
+    assert not await owner.client.flush(0.05)
+    hub.refusal = None
+    assert await owner.client.flush(10)
+
+
+async def test_errors_about_errors_are_not_sent(hub, owner):
+    hub.transport.send(b'{"messageType":"notification","operation":"error","error":5}')
+    hub.send(messages.notification(TEMPERATURE, value=1))
+    await within(lambda: owner.messages)
+    assert not [message for message in hub.beside if message.operation == messages.ERROR]
+    hub.transport.send(b'{"messageType":"notification","operation":"observeproperty","name":5}')
+    await within(lambda: [message for message in hub.beside if message.operation == messages.ERROR])
+
+
+async def test_hub_may_ping(hub, owner):
+    hub.transport.send(b'{"messageType":"request","operation":"ping","messageID":"p1"}')
+    await within(lambda: [message for message in hub.beside if message.correlation_id == "p1"])

@@ -124,7 +124,8 @@ class Conversation:
         self._timer.cancel()
         if self._ack_timer is not None:
             self._ack_timer.cancel()
-        self.ended.set_result((code, reason))
+        if not self.ended.done():  # cancelled, where who waited for it was
+            self.ended.set_result((code, reason))
 
     def _welcomed(self, answer: Message) -> None:
         try:
@@ -149,7 +150,9 @@ class Conversation:
             self._drop(envelope(data, text=self._text), error)
             return
         if not self.open:
-            self._welcomed(message)
+            if message.correlation_id == self._hello.message_id:
+                self._welcomed(message)
+            # Else it belongs to a time before the welcome: whatever is worth it comes again after.
         elif self._is_new(message):
             self._sort(message)
             self._settle(message)

@@ -49,11 +49,6 @@ class MemoryTransport:
         """
         if self.closed:
             raise TransportClosed("The transport is closed")
-        if self._left == 0:
-            self.sever()
-            return  # as with a socket: the sender learns of it later
-        if self._left is not None:
-            self._left -= 1
         self._buffered += len(data)
         self._empty.clear()
         asyncio.get_running_loop().call_later(self._delay, self._arrive, data)
@@ -64,6 +59,11 @@ class MemoryTransport:
         self._buffered -= len(data)
         if not self.far.closed:
             self.far.on_message(data)
+        if self._left is not None:
+            self._left -= 1
+            if self._left == 0:
+                self.sever()
+                return
         if not self._buffered:
             self._empty.set()
             self.on_writable()
@@ -107,7 +107,7 @@ def pair(
     Args:
         text: what they say of themselves.
         delay: seconds that a message takes, each way.
-        break_after: the connection breaks when either end sends its next message after so many.
+        break_after: the connection breaks when so many messages of either end have arrived.
     """
     near = MemoryTransport(text=text, delay=delay, break_after=break_after, peer="memory:far")
     far = MemoryTransport(text=text, delay=delay, break_after=break_after, peer="memory:near")
