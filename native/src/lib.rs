@@ -5,6 +5,7 @@
 mod channel;
 mod command;
 mod convert;
+mod door;
 mod engine;
 mod event;
 mod face;
@@ -28,5 +29,5 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<face::Peer>()?;
     module.add_class::<face::Channel>()?;
     module.add_function(wrap_pyfunction!(face::generate_certificate, module)?)?;
-    Ok(())
+    door::register(module)
 }

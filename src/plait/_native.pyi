@@ -92,3 +92,50 @@ class Channel:
         """Tell that the application has read `size` bytes of what came in."""
 
     def close(self) -> None: ...
+
+# --- hub -------------------------------------------------------------------------------------------
+
+@final
+class Door:
+    """Listens on one TCP port, ends TLS, and hands decrypted streams over as descriptors.
+
+    Its native thread runs from the constructor to `close`.
+    """
+
+    def __new__(
+        cls,
+        host: str,
+        port: int,
+        *,
+        cert: bytes | None = None,
+        key: bytes | None = None,
+        handshake_timeout: float = 10.0,
+        max_connections: int = 10_000,
+        max_undecided: int = 1024,
+    ) -> Door:
+        """Listen. Port 0 takes a free one; `cert` and `key` are PEM. Raises OSError or ValueError."""
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens: (ip, port)."""
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when `accepted` has something."""
+
+    def accepted(self) -> list[tuple[int, tuple[str, int], tuple[str, int], bool]]:
+        """Take the streams that wait: (descriptor, peer (ip, port), local (ip, port), came through TLS)."""
+
+    def released(self) -> None:
+        """Say that a stream that did not come through TLS was closed; of the others it knows."""
+
+    def reload(self, cert: bytes, key: bytes) -> None:
+        """Take another certificate and key for connections to come. Raises ValueError."""
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets; what is open stays open."""
+
+    def counters(self) -> dict[str, int]:
+        """Return `accepted`, `tls_failed`, `refused` and `expired` since the start, and `active` now."""
+
+    def close(self, within: float = 0.0) -> None:
+        """End the thread and close all; streams that Python closed get `within` seconds to reach clients."""
