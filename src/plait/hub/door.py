@@ -8,6 +8,7 @@ docs/decisions/0001-who-owns-the-door.md.
 from __future__ import annotations
 
 import asyncio
+import resource
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -93,7 +94,7 @@ class Door:
         self._config = _config(app, settings)
         self._redirect = _config(_to_tls, settings)
         self._state = ServerState()
-        self._websockets: dict[Upgraded, WebSocketTransport | None] = {}
+        self._websockets: set[Upgraded] = set()
         self._arriving: set[asyncio.Task[None]] = set()
         self._open = 0  # streams that are not closed
         self._all_closed = asyncio.Event()
@@ -109,6 +110,7 @@ class Door:
             ValueError: a file is not the PEM that it should be, or the key is another certificate's.
         """
         settings = self._settings
+        _allow_descriptors()
         self._native = _native.Door(
             settings.host,
             settings.port,
@@ -129,9 +131,9 @@ class Door:
         self._welcome(native)  # those that came in just before
         if self._arriving:
             await asyncio.wait(self._arriving)
-        for websocket in list(self._websockets.values()):
-            if websocket is not None:
-                websocket.close(GOING_AWAY, "the hub is going away")
+        for websocket in list(self._websockets):
+            if websocket.listener is not None:  # None: refused, and about to close
+                websocket.listener.close(GOING_AWAY, "the hub is going away")
         for doorway in list(self._state.connections):
             doorway.shutdown()
         try:
@@ -222,6 +224,13 @@ class Door:
         self._open -= 1
         if not self._open:
             self._all_closed.set()
+
+
+def _allow_descriptors() -> None:
+    """Let this process open as many descriptors as it may: a connection takes one, behind TLS three."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _config(app: Callable[..., Any], settings: DoorSettings) -> Config:

@@ -112,16 +112,16 @@ class Stream(socket.socket):
 
 
 class Upgraded(WSProtocol):  # type: ignore[misc] # its base has no types
-    """picows' protocol object for one WebSocket; tells when it is over."""
+    """picows' protocol object for one WebSocket; leaves the register of those that are open by itself."""
 
-    __slots__ = ("gone",)
+    __slots__ = ("register",)
 
-    gone: Callable[[], None]
+    register: set[Upgraded]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let picows tell the listener, then tell the door."""
+        """Let picows tell the listener, then leave the register."""
         super().connection_lost(exc)
-        self.gone()
+        self.register.discard(self)
 
 
 def _upgraded(listener: Callable[[Any], Any], *, ping_after: float, pong_within: float) -> Upgraded:
@@ -153,7 +153,7 @@ class Doorway(HttpToolsProtocol):
         tls: whether the client came through TLS, which the native door has ended.
         authorize: told who asks for a WebSocket; raises `PlaitError` to refuse.
         opened: given each WebSocket once it is open, to set its callbacks.
-        websockets: where each WebSocket that is open is to be found.
+        websockets: the register of those that are open.
         ping_after, pong_within: seconds; see `plait.transport.websocket`.
     """
 
@@ -165,7 +165,7 @@ class Doorway(HttpToolsProtocol):
         tls: bool,
         authorize: Callable[[HTTPConnection], Principal],
         opened: Callable[[WebSocketTransport, Principal], None],
-        websockets: dict[Upgraded, WebSocketTransport | None],
+        websockets: set[Upgraded],
         ping_after: float = PING_AFTER,
         pong_within: float = PONG_WITHIN,
     ) -> None:
@@ -267,7 +267,8 @@ class Doorway(HttpToolsProtocol):
     def _upgrade(self, rest: bytes) -> None:
         """Answer a request for a WebSocket; `rest` is what came after it."""
         self._expect(None)
-        if self.cycle is not None and not self.cycle.response_complete:
+        unanswered = self.cycle and not self.cycle.response_complete  # type: ignore[truthy-bool] # None at first
+        if unanswered:
             self._refuse(HTTPStatus.BAD_REQUEST, "An earlier request on this connection is not answered yet")
             return
         url = self.url.partition(b"?")
@@ -275,9 +276,9 @@ class Doorway(HttpToolsProtocol):
         if path != WEBSOCKET_PATH:
             self._refuse(HTTPStatus.NOT_FOUND, f"The WebSocket of this hub is at {WEBSOCKET_PATH}")
             return
-        self.scope |= {"path": path, "raw_path": url[0], "query_string": url[2]}
+        scope = {**self.scope, "path": path, "raw_path": url[0], "query_string": url[2]}
         try:
-            principal = self._authorize(HTTPConnection(self.scope))
+            principal = self._authorize(HTTPConnection(scope))
         except PlaitError as error:
             self._answer(error.problem())
             return
@@ -288,19 +289,14 @@ class Doorway(HttpToolsProtocol):
         self._switch(principal, rest)
 
     def _switch(self, principal: Principal, rest: bytes) -> None:
-        websockets, opened = self._websockets, self._opened
-
-        def open_up(transport: WebSocketTransport) -> None:
-            websockets[protocol] = transport
-            opened(transport, principal)
-
+        opened = self._opened
         protocol = _upgraded(
-            lambda request: accept(request, open_up),
+            lambda request: accept(request, lambda transport: opened(transport, principal)),
             ping_after=self._ping_after,
             pong_within=self._pong_within,
         )
-        protocol.gone = lambda: websockets.pop(protocol, None)
-        websockets[protocol] = None
+        protocol.register = self._websockets
+        protocol.register.add(protocol)
         head = [b"%b %b HTTP/1.1\r\n" % (self.parser.get_method(), WEBSOCKET_PATH.encode())]
         head += [b"%b: %b\r\n" % header for header in self.headers if header[0] in _HANDSHAKE]
         self.connections.discard(self)
