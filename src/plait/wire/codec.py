@@ -183,8 +183,7 @@ def _check_size(size: int) -> None:
 
 
 def _check_offsets(message: Message) -> None:
-    for name in ("timestamp", "deadline"):
-        when = getattr(message, name)
+    for name, when in (("timestamp", message.timestamp), ("deadline", message.deadline)):
         if when is not UNSET and when.tzinfo is None:
             raise InvalidMessage("A timestamp needs a UTC offset", field=f"/{name}")
 
