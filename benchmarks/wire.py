@@ -1,7 +1,7 @@
 """The wire's hot paths, with no socket: what one message costs before the kernel sees it.
 
-`decode`, `encode`: `plait/wire/codec.py` on a reading, beside bare msgspec. `session`: a message numbered, kept,
-received, settled and acknowledged, both ends in one loop. `fan_out`: one encoded message numbered for one more.
+`decode`, `encode`: `plait/wire/codec.py` on a reading, beside bare msgspec. `session`: a message numbered,
+kept, received, settled and acknowledged, both ends in one loop. `fan_out`: one encoded message numbered anew.
 """
 
 from __future__ import annotations
