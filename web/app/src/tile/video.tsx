@@ -98,7 +98,11 @@ function Picture({ thing, shared }: { thing: Thing; shared: SharedCall }) {
         </div>
       )}
       <div class="video-badges">
-        {cover === undefined && <span class="live-badge">Live</span>}
+        {cover === undefined && (
+          <span class="live-badge" data-testid="live">
+            Live
+          </span>
+        )}
         <PathBadge path={shared.path.value} />
       </div>
       <div class="video-buttons">
