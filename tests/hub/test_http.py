@@ -210,7 +210,7 @@ async def test_health_and_metrics(hub, http, device, app):
 
 
 async def test_health_tells_when_the_store_does_not_answer(hub, http, monkeypatch):
-    async def broken(*_):
+    def broken(*_):
         raise OSError
 
     monkeypatch.setattr(hub.store.__class__, "marked", broken)

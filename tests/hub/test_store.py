@@ -55,7 +55,7 @@ async def test_migrations_from_nothing_make_the_tables_of_the_metadata(store, tm
 
 
 async def test_what_waits_is_committed_together(store, commits):
-    await store.marked("s", "p")  # the writer is awake, and idle again
+    await store.marked("s", "p").future()  # the writer is awake, and idle again
     before = len(commits)
     writes = [keep(store.add_reading, reading(n, n), None) for n in range(500)]
     await asyncio.gather(*writes)
@@ -69,16 +69,16 @@ async def test_a_write_is_readable_by_others_when_it_is_done(store, tmp_path):
     assert other.execute("SELECT time, value FROM readings").fetchall() == [(7, b"21.5")]
     assert other.execute("SELECT id, principal, seq FROM sessions").fetchall() == [("s", "thing:urn:a", 3)]
     other.close()
-    assert await store.marked("s", "thing:urn:a") == 3
-    assert await store.marked("s", "thing:urn:b") == 0
-    assert await store.marked("none", "thing:urn:a") == 0
+    assert await store.marked("s", "thing:urn:a").future() == 3
+    assert await store.marked("s", "thing:urn:b").future() == 0
+    assert await store.marked("none", "thing:urn:a").future() == 0
 
 
 async def test_the_same_reading_twice_is_one(store):
     for value in (1, 1, 2):
         await keep(store.add_reading, reading(value, 7), None)
     await keep(store.add_reading, reading(0, 5), None)
-    assert await store.history("urn:a", "t", 0, 100, 10) == [(5, b"0"), (7, b"2")]
+    assert await store.history("urn:a", "t", 0, 100, 10).future() == [(5, b"0"), (7, b"2")]
     assert store.last_values() == [("urn:a", "t", 5, 0)]  # the last that came, whatever its clock says
 
 
@@ -104,31 +104,31 @@ async def test_a_write_that_fails_takes_none_along(store):
         type(None),
         type(None),
     ]
-    assert await store.marked("good", "thing:urn:b") == 3
+    assert await store.marked("good", "thing:urn:b").future() == 3
     # Nothing that the other session sends after its lost write may count as kept.
     with pytest.raises(NotKept):
         await keep(store.add_reading, reading(9, 9), Mark("bad", "thing:urn:a", 3))
-    assert await store.marked("bad", "thing:urn:a") == 0
-    assert [time for time, _ in await store.history("urn:a", "t", 0, 100, 10)] == [1, 2, 3]
+    assert await store.marked("bad", "thing:urn:a").future() == 0
+    assert [time for time, _ in await store.history("urn:a", "t", 0, 100, 10).future()] == [1, 2, 3]
 
 
 async def test_the_journal(store):
     entry = Entry("user:owner", "m1", "urn:a", "blink", b'{"times":2}', 99)
-    assert await store.open_action(entry, Mark("s", "user:owner", 1))
-    assert not await store.open_action(entry, None)
-    assert await store.action("user:owner", "m1") == entry
+    assert await store.open_action(entry, Mark("s", "user:owner", 1)).future()
+    assert not await store.open_action(entry, None).future()
+    assert await store.action("user:owner", "m1").future() == entry
     entry.state, entry.output = "done", b"3"
-    await store.close_action(entry)
-    assert await store.action("user:owner", "m1") == entry
-    assert await store.action("user:other", "m1") is None
+    await store.close_action(entry).future()
+    assert await store.action("user:owner", "m1").future() == entry
+    assert await store.action("user:other", "m1").future() is None
 
 
 async def test_an_action_that_a_kill_left_open_is_closed_at_the_next_start(tmp_path):
     store = SqliteStore(tmp_path)
-    await store.open_action(Entry("user:owner", "m1", "urn:a", "blink", None, 99), None)
+    await store.open_action(Entry("user:owner", "m1", "urn:a", "blink", None, 99), None).future()
     await store.close()
     store = SqliteStore(tmp_path)
-    entry = await store.action("user:owner", "m1")
+    entry = await store.action("user:owner", "m1").future()
     assert entry.state == "failed"
     assert msgspec.json.decode(entry.output)["type"] == "urn:plait:problem:outcome-unknown"
     await store.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -10,6 +12,7 @@ from msgspec import UNSET
 
 from plait.hub.contracts import Mark
 from plait.hub.outbox import Outbox
+from plait.hub.reply import Reply
 from plait.wire.codec import Encoded
 from plait.wire.errors import (
     InvalidMessage,
@@ -22,7 +25,7 @@ from plait.wire.messages import ERROR, SESSION_OPERATIONS, Message, notification
 from plait.wire.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
     from datetime import datetime
 
     from plait.hub.contracts import Bus, Notice, Principal
@@ -36,8 +39,15 @@ ACK_AFTER_S: Final = 0.1
 ACK_EVERY: Final = 32
 """An acknowledgement is told within this time, or with this many messages, whichever is first."""
 
-_MOST_TASKS: Final = 1000
+SWEEP_S: Final = 0.1
+"""How much later than its deadline a request may be given up."""
+
+_MOST_REQUESTS: Final = 1000
 """Requests of one client that are being worked on at a time."""
+
+_BOOT: Final = secrets.token_hex(4) + "-"
+_NUMBERS: Final = itertools.count(1)
+"""Together the ids of the hub's own requests: unique over its restarts, and cheaper than random ones."""
 
 _log = structlog.get_logger("plait.hub")
 
@@ -51,11 +61,14 @@ class LiveClient:
         bus: where `watch` listens.
         lost: called with why when the session has to end now.
         traffic: counts what is sent.
+
+    Attributes:
+        working: requests of its own that are being worked on.
     """
 
     __slots__ = (
-        *("_ack_timer", "_asks", "_bus", "_lost", "_tasks", "_topics", "_untold"),
-        *("expiry", "outbox", "principal", "session", "text", "transport"),
+        *("_ack_timer", "_asks", "_bus", "_lost", "_sweeper", "_topics", "_untold"),
+        *("expiry", "outbox", "principal", "session", "text", "transport", "working"),
     )
 
     def __init__(
@@ -74,9 +87,10 @@ class LiveClient:
         self.expiry: asyncio.TimerHandle | None = None
         self._bus = bus
         self._lost = lost
-        self._asks: dict[str, asyncio.Future[Message]] = {}
+        self._asks: dict[str, tuple[Reply[Message], datetime]] = {}
         self._topics: dict[str, Callable[[], None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self.working = 0
         self._ack_timer: asyncio.TimerHandle | None = None
         self._untold = 0
 
@@ -107,18 +121,15 @@ class LiveClient:
     def end(self) -> None:
         """Give up everything: what was asked is not known, what was watched is watched no more."""
         self.detach()
-        for timer in (self.expiry, self._ack_timer):
+        for timer in (self.expiry, self._ack_timer, self._sweeper):
             if timer is not None:
                 timer.cancel()
         for end in self._topics.values():
             end()
         self._topics.clear()
-        for future in list(self._asks.values()):
-            if not future.done():
-                future.set_exception(OutcomeUnknown("the thing's session ended before it answered"))
-        self._asks.clear()
-        for task in list(self._tasks):
-            task.cancel()
+        asks, self._asks = self._asks, {}
+        for reply, _ in asks.values():
+            reply.fail(OutcomeUnknown("the thing's session ended before it answered"))
 
     def _overflow(self) -> None:
         self._lost(self, 4003, "too much unacknowledged")
@@ -182,32 +193,38 @@ class LiveClient:
         else:
             self.outbox.beside(notification(ERROR, **shared))
 
-    def ask(self, message: Message, deadline: datetime) -> asyncio.Future[Message]:
-        """Send a request; the future holds its response. See `contracts.Client`."""
-        assert message.message_id is not UNSET  # noqa: S101 - `request` made it
-        loop = asyncio.get_running_loop()
-        self.outbox.command(Encoded(message))
-        future: asyncio.Future[Message] = loop.create_future()
-        key = message.message_id
-        self._asks[key] = future
-        timer = loop.call_later(max(0.0, (deadline - now()).total_seconds()), _time_out, future)
+    def ask(self, operation: str, until: datetime, /, **members: Any) -> Reply[Message]:
+        """Send a request; the reply is its response. See `contracts.Client`."""
+        key = f"{_BOOT}{next(_NUMBERS)}"
+        self.outbox.command(
+            Encoded(Message(message_type="request", operation=operation, message_id=key, **members))
+        )
+        reply: Reply[Message] = Reply()
+        self._asks[key] = (reply, until)
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        return reply
 
-        def forget(_: asyncio.Future[Message]) -> None:
-            timer.cancel()
-            self._asks.pop(key, None)
-
-        future.add_done_callback(forget)
-        return future
+    def _sweep(self) -> None:
+        """Give up what is overdue. One timer for all of them: most are answered long before it comes."""
+        self._sweeper = None
+        stamp = now()
+        for key, (reply, deadline) in list(self._asks.items()):
+            if deadline <= stamp:
+                del self._asks[key]
+                reply.fail(Timeout("the thing did not answer in time"))
+        if self._asks and self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def answered(self, message: Message) -> None:
         """Take a response; one that nobody waits for any more is dropped."""
-        future = self._asks.get(message.correlation_id) if message.correlation_id is not UNSET else None
-        if future is None or future.done():
+        asked = self._asks.pop(message.correlation_id, None) if message.correlation_id is not UNSET else None
+        if asked is None:
             return
         if message.error is not UNSET:
-            future.set_exception(from_problem(message.error))
+            asked[0].fail(from_problem(message.error))
         else:
-            future.set_result(message)
+            asked[0].set(message)
 
     # What is watched, and worked on
 
@@ -225,15 +242,4 @@ class LiveClient:
     @property
     def crowded(self) -> bool:
         """Whether so many of its requests are worked on that it gets no more for now."""
-        return len(self._tasks) >= _MOST_TASKS
-
-    def work(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Work on one of its requests until it is done or the session ends."""
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-def _time_out(future: asyncio.Future[Message]) -> None:
-    if not future.done():
-        future.set_exception(Timeout("the thing did not answer in time"))
+        return self.working >= _MOST_REQUESTS

@@ -12,10 +12,11 @@ from plait.hub.client import LiveClient
 from plait.wire.errors import Offline
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from plait.hub.contracts import Bus, Client, Principal, Room
     from plait.hub.outbox import Traffic
+    from plait.hub.reply import Reply
     from plait.transport.base import Transport
 
 _MOST_WAITING: Final = 64
@@ -38,7 +39,7 @@ class LiveClients:
     """
 
     def __init__(
-        self, bus: Bus, window: float, marked: Callable[[str, str], Awaitable[int]], traffic: Traffic
+        self, bus: Bus, window: float, marked: Callable[[str, str], Reply[int]], traffic: Traffic
     ) -> None:
         self.rooms: Sequence[Room] = ()
         self.window = window

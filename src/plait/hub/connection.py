@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
+from plait.hub.contracts import NotKept
 from plait.transport.base import TransportClosed
 from plait.wire.codec import convert, decode, encode, envelope
 from plait.wire.errors import InvalidMessage, MessageTooLarge
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from plait.hub.contracts import Principal
     from plait.hub.dispatch import Dispatch
     from plait.hub.outbox import Traffic
+    from plait.hub.reply import Reply
     from plait.transport.base import Transport
     from plait.wire.errors import PlaitError
     from plait.wire.messages import (
@@ -66,8 +68,8 @@ class Connection:
     """
 
     __slots__ = (
-        *("_bad", "_client", "_clients", "_dispatch", "_early", "_hello_timer", "_principal"),
-        *("_resuming", "_text", "_traffic", "_transport"),
+        *("_bad", "_client", "_clients", "_dispatch", "_early", "_hello_timer", "_over"),
+        *("_principal", "_resuming", "_text", "_traffic", "_transport"),
     )
 
     def __init__(
@@ -85,7 +87,8 @@ class Connection:
         self._dispatch = dispatch
         self._traffic = traffic
         self._client: LiveClient | None = None
-        self._resuming: asyncio.Task[None] | None = None
+        self._resuming = False
+        self._over = False
         self._early: list[bytes] = []
         self._bad = 0
         self._hello_timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
@@ -98,7 +101,7 @@ class Connection:
 
     def _message(self, data: bytes) -> None:
         self._traffic.messages_in += 1
-        if self._resuming is not None:
+        if self._resuming:
             self._early.append(data)
             if sum(map(len, self._early)) > _MOST_EARLY or len(self._early) > _MOST_EARLY >> 10:
                 self._early.clear()
@@ -200,7 +203,9 @@ class Connection:
             return
         if client is not None:
             self._clients.lose(client, 4001, "could not be resumed")
-        self._resuming = asyncio.get_running_loop().create_task(self._renew(message, hello, hello.session))
+        self._resuming = True
+        marked = self._clients.marked(hello.session, str(self._principal))
+        marked.then(lambda reply: self._renew(message, hello, reply))
 
     def _resume(self, message: Message, hello: Hello, client: LiveClient) -> None:
         self._client = client
@@ -213,15 +218,16 @@ class Connection:
         client.outbox.flush()
         self._say_connected(hello, resumed=True)
 
-    async def _renew(self, message: Message, hello: Hello, session: str) -> None:
+    def _renew(self, message: Message, hello: Hello, marked: Reply[int]) -> None:
         """Begin anew with a client whose session is not live; the store knows how far it was committed."""
-        try:
-            ack = await self._clients.marked(session, str(self._principal))
-        except Exception:  # noqa: BLE001 - whatever it is, this client cannot be resumed now
-            _log.exception("cannot tell how far a session was committed")
-            self._transport.close(1011, "the store failed")
+        if self._over:
             return
-        self._resuming = None
+        try:
+            ack = marked.result()
+        except NotKept as error:
+            self._transport.close(1011, f"the store failed: {error}")
+            return
+        self._resuming = False
         self._welcome(message, hello, self._clients.begin(self._principal), ack=ack)
         early, self._early = self._early, []
         for data in early:
@@ -257,8 +263,7 @@ class Connection:
         if self._hello_timer is not None:
             self._hello_timer.cancel()
             self._hello_timer = None
-        if self._resuming is not None:
-            self._resuming.cancel()
+        self._over = True
         client = self._client
         if client is None:
             return

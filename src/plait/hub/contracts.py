@@ -7,7 +7,7 @@ its contract.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from plait.wire.messages import Message
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from plait.hub.reply import Reply
     from plait.wire.codec import Encoded
     from plait.wire.messages import MessageType, Presence, PropertyState
 
@@ -150,11 +150,16 @@ class Client(Caller, Protocol):
     def tell(self, notice: Notice) -> None:
         """Send a notification. A client that does not read loses its session; nobody else notices."""
 
-    def ask(self, message: Message, deadline: datetime) -> asyncio.Future[Message]:
-        """Send a request; the future holds its response.
+    def ask(self, operation: str, until: datetime, /, **members: Any) -> Reply[Message]:
+        """Send a request; the reply is its response.
 
-        The future raises the problem in the response, `Timeout` after the deadline, `OutcomeUnknown` where
-        the session ended before. Raises `Busy` at once where too much waits already.
+        It fails with the problem in the response, with `Timeout` soon after that time, with `OutcomeUnknown`
+        where the session ended before. Raises `Busy` at once where too much waits already.
+
+        Args:
+            operation: of docs/protocol.md, section 4.
+            until: the time after which the answer is of no use.
+            members: the request's other members.
         """
 
     def watch(self, topic: str) -> None:
@@ -304,21 +309,21 @@ class Store(Protocol):
     def add_event(self, event: Happening, mark: Mark | None, done: Done) -> None:
         """Keep an event. The same event twice is one."""
 
-    def describe(self, thing: str, description: bytes, mark: Mark | None) -> asyncio.Future[None]:
-        """Keep a thing's description. The future raises `NotKept`, as all of them do."""
+    def describe(self, thing: str, description: bytes, mark: Mark | None) -> Reply[None]:
+        """Keep a thing's description. It fails with `NotKept`, as all of these do."""
 
-    def open_action(self, entry: Entry, mark: Mark | None) -> asyncio.Future[bool]:
+    def open_action(self, entry: Entry, mark: Mark | None) -> Reply[bool]:
         """Journal an action before it is dispatched; False where its sender and message are there already."""
 
-    def close_action(self, entry: Entry) -> asyncio.Future[None]:
+    def close_action(self, entry: Entry) -> Reply[None]:
         """Journal how an action ended."""
 
-    async def action(self, sender: str, message: str) -> Entry | None:
+    def action(self, sender: str, message: str) -> Reply[Entry | None]:
         """Return a journaled action."""
 
-    async def history(
+    def history(
         self, thing: str, name: str, start: int, end: int, limit: int
-    ) -> list[tuple[int, bytes]]:
+    ) -> Reply[list[tuple[int, bytes]]]:
         """Return the newest `limit` readings of `start <= time < end`, oldest first, as (time, JSON)."""
 
 
@@ -326,10 +331,13 @@ class Store(Protocol):
 # ----------------------------------------------------------------------------------------------------------
 
 Answer = Message | None
-Handler = Callable[[Any, Message], "Answer | Awaitable[Answer]"]
+Later = Coroutine["Reply[Any]", None, Answer]
+"""A coroutine that `reply.start` runs: it awaits `Reply`s, and nothing else."""
+
+Handler = Callable[[Any, Message], Answer | Later]
 """Takes a `Caller` (a `Client` where the operation needs a session) and a message.
 
-Returns the response, or something to await that gives it. Raises `PlaitError` for a problem.
+Returns the response, or something that gives it later. Raises `PlaitError` for a problem.
 """
 
 

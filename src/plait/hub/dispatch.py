@@ -8,14 +8,16 @@ import structlog
 from msgspec import UNSET
 
 from plait.hub.contracts import NotKept
+from plait.hub.reply import start
 from plait.wire.errors import Busy, InvalidMessage, PlaitError, UnknownOperation
 from plait.wire.messages import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Iterable
 
     from plait.hub.client import LiveClient
     from plait.hub.contracts import Answer, Caller, Operation, Room
+    from plait.hub.reply import Reply
 
 _log = structlog.get_logger("plait.hub")
 
@@ -53,13 +55,15 @@ class Dispatch:
         if isinstance(answer, Message):
             client.respond(answer)
         elif answer is not None:
-            client.work(self._finish(client, message, answer))
+            client.working += 1
+            start(answer).then(lambda reply: self._finish(client, message, reply))
         if not operation.durable:
             client.settled(message)
 
-    async def _finish(self, client: LiveClient, message: Message, answer: Awaitable[Answer]) -> None:
+    def _finish(self, client: LiveClient, message: Message, reply: Reply[Answer]) -> None:
+        client.working -= 1
         try:
-            response = await answer
+            response = reply.result()
         except NotKept as error:
             client.unkept(message, error)
             return
@@ -79,7 +83,7 @@ class Dispatch:
         if operation.session:
             raise UnknownOperation("this operation needs a WebSocket", field="/operation")
         answer = operation.handle(caller, message)
-        response = answer if answer is None or isinstance(answer, Message) else await answer
+        response = answer if answer is None or isinstance(answer, Message) else await start(answer).future()
         if response is None:
             raise UnknownOperation("this operation has no response", field="/operation")
         return response

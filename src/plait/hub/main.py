@@ -62,12 +62,12 @@ class Hub:
             self.clients = clients = LiveClients(bus, settings.window, store.marked, traffic)
             things = Registry(read_description, store=store, bus=bus, access=access, clients=clients)
             properties = Properties(things, store=store, bus=bus, access=access, clients=clients)
-            self._actions = Actions(things, store=store, access=access, clients=clients)
+            actions = Actions(things, store=store, access=access, clients=clients)
             # The hub's rooms. A new one is a file in rooms/ and a row here.
             rooms: tuple[Room, ...] = (
                 things,
                 properties,
-                self._actions,
+                actions,
                 Events(things, store=store, bus=bus, access=access),
                 Signaling(things, access=access, clients=clients, ice_servers=settings.ice_servers),
             )
@@ -83,7 +83,7 @@ class Hub:
                 auth=self._auth,
                 credentials=store.credentials,
                 metrics=metrics,
-                alive=lambda: store.marked("", ""),
+                alive=lambda: store.marked("", "").future(),
             )
 
             def opened(transport: Transport, principal: Principal) -> None:
@@ -114,7 +114,6 @@ class Hub:
     async def __aexit__(self, *_: object) -> None:
         self.clients.close()
         await self._door.stop()
-        await self._actions.close()
         await self.store.close()
         _log.info("hub stopped")
 

@@ -113,6 +113,9 @@ class Outbox:
     def beside(self, message: Message) -> None:
         """Send a message that has no number and is not kept: `hello`, `ack`, `ping`, `error`."""
         self._write(encode(message, text=self._text))
+        # What is numbered is bounded by the session; this is not, and whoever makes us say it may not listen.
+        if self._transport is not None and self._transport.buffered > STUCK:
+            self._overflow()
 
     def flush(self) -> None:
         """Send values that waited, as far as there is room."""
@@ -143,5 +146,3 @@ class Outbox:
         except TransportClosed:
             return  # its on_close comes, and what was numbered is kept
         self._traffic.messages_out += 1
-        if transport.buffered > STUCK:
-            self._overflow()

@@ -23,6 +23,7 @@ from plait.hub.contracts import (
     microseconds,
     moment,
 )
+from plait.hub.reply import Reply, start
 from plait.wire.errors import (
     Busy,
     Expired,
@@ -35,16 +36,16 @@ from plait.wire.errors import (
     UnknownAffordance,
     from_problem,
 )
-from plait.wire.messages import INVOKE_ACTION, now, request, response
+from plait.wire.messages import INVOKE_ACTION, now, response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from datetime import datetime
 
     from plait.hub.contracts import (
         Access,
-        Answer,
         Caller,
         Clients,
+        Later,
         Store,
         Things,
     )
@@ -70,10 +71,10 @@ class Actions(Quiet):
         self._access = access
         self._clients = clients
         # What runs now, by idempotency key. It belongs to no client: an app that leaves does not stop it.
-        self._running: dict[tuple[str, str], asyncio.Task[Entry]] = {}
+        self._running: dict[tuple[str, str], Reply[Entry]] = {}
         self.operations = (Operation("request", INVOKE_ACTION, self._invoke, durable=True),)
 
-    def _invoke(self, caller: Caller, message: Message) -> Awaitable[Answer]:
+    def _invoke(self, caller: Caller, message: Message) -> Later:
         thing = "" if message.thing_id is UNSET else message.thing_id
         self._access.check(caller.principal, thing, "control")
         record = self._things.get(thing)
@@ -98,23 +99,22 @@ class Actions(Quiet):
 
     async def _once(self, caller: Caller, message: Message, entry: Entry) -> Message:
         key = (entry.sender, entry.message)
-        task = self._running.get(key)
-        deadline = moment(entry.deadline)
-        if task is None:
+        running = self._running.get(key)
+        if running is None:
             hindrance = self._hindrance(entry)
             if hindrance is not None:
                 known = await self._store.action(*key)
                 if known is None:
                     raise hindrance
                 return _answer(message, entry, known)
-            task = asyncio.get_running_loop().create_task(self._run(caller, message, entry))
-            self._running[key] = task
-            task.add_done_callback(lambda done: self._ended(key, done))
-        try:
-            async with asyncio.timeout((deadline - now()).total_seconds()):
-                return _answer(message, entry, await asyncio.shield(task))
-        except TimeoutError as error:
-            raise Timeout("the thing did not answer in time") from error
+            running = start(self._run(caller, message, entry))
+            if not running.done:
+                self._running[key] = running
+                running.then(lambda _: self._forget(key))
+        return _answer(message, entry, await _until(moment(entry.deadline), running))
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        del self._running[key]
 
     def _hindrance(self, entry: Entry) -> PlaitError | None:
         """Return why this action cannot be run now."""
@@ -136,10 +136,14 @@ class Actions(Quiet):
             deadline = moment(entry.deadline)
             if deadline <= now():
                 raise Expired("its deadline passed before it could be dispatched")
-            command = request(
-                INVOKE_ACTION, thing_id=entry.thing, name=entry.name, input=message.input, deadline=deadline
+            told = await self._clients.thing(entry.thing).ask(
+                INVOKE_ACTION,
+                deadline + _LATE,
+                thing_id=entry.thing,
+                name=entry.name,
+                input=message.input,
+                deadline=deadline,
             )
-            told = await self._clients.thing(entry.thing).ask(command, deadline + _LATE)
             entry.output = None if told.output is UNSET else msgspec.json.encode(told.output)
             entry.state = "done"
         except Timeout:
@@ -154,17 +158,24 @@ class Actions(Quiet):
             _log.exception("an action's end was not journaled", thing=entry.thing, name=entry.name)
         return entry
 
-    def _ended(self, key: tuple[str, str], task: asyncio.Task[Entry]) -> None:
-        del self._running[key]
-        if not task.cancelled():
-            task.exception()  # whoever still waits has it; where nobody does, it is in the journal
 
-    async def close(self) -> None:
-        """Stop what runs: the next start of the hub says that its outcome is not known."""
-        running = list(self._running.values())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+def _until(deadline: datetime, running: Reply[Entry]) -> Reply[Entry]:
+    """Return what waits for an action no longer than its caller does; the action itself runs on."""
+    waiting: Reply[Entry] = Reply()
+    if not running.done:
+        seconds = (deadline - now()).total_seconds()
+        late = Timeout("the thing did not answer in time")
+        timer = asyncio.get_running_loop().call_later(max(0.0, seconds), waiting.fail, late)
+        waiting.then(lambda _: timer.cancel())
+
+    def hand_over(ended: Reply[Entry]) -> None:
+        try:
+            waiting.set(ended.result())
+        except Exception as error:  # noqa: BLE001 - it is the reply
+            waiting.fail(error)
+
+    running.then(hand_over)
+    return waiting
 
 
 def _fail(entry: Entry, error: PlaitError) -> None:

@@ -31,13 +31,10 @@ from plait.wire.messages import (
     PropertyState,
     notification,
     now,
-    request,
     response,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from plait.hub.contracts import (
         Access,
         Affordance,
@@ -46,6 +43,7 @@ if TYPE_CHECKING:
         Caller,
         Client,
         Clients,
+        Later,
         Store,
         ThingRecord,
         Things,
@@ -118,7 +116,7 @@ class Properties(Quiet):
 
     # From apps
 
-    def _read(self, caller: Caller, message: Message) -> Answer | Awaitable[Answer]:
+    def _read(self, caller: Caller, message: Message) -> Answer | Later:
         record = self._allowed(caller, message, "read")
         name, _ = _affordance(record, message)
         if self._clients.online(record.id):
@@ -128,7 +126,7 @@ class Properties(Quiet):
             raise Offline(f"{record.id} is not connected, and has never told its {name}")
         return response(message, value=last.value, timestamp=last.timestamp)
 
-    def _write(self, caller: Caller, message: Message) -> Awaitable[Answer]:
+    def _write(self, caller: Caller, message: Message) -> Later:
         record = self._allowed(caller, message, "control")
         name, affordance = _affordance(record, message)
         if affordance.readonly:
@@ -139,15 +137,15 @@ class Properties(Quiet):
         return self._ask(record, message, name)
 
     async def _ask(self, record: ThingRecord, message: Message, name: str) -> Message:
-        deadline = now() + PATIENCE if message.deadline is UNSET else message.deadline
-        if deadline <= now():
+        stamp = now()
+        deadline = stamp + PATIENCE if message.deadline is UNSET else message.deadline
+        if deadline <= stamp:
             raise Expired("its deadline is past", field="/deadline")
-        question = request(
-            message.operation, thing_id=record.id, name=name, value=message.value, deadline=deadline
+        told = await self._clients.thing(record.id).ask(
+            message.operation, deadline, thing_id=record.id, name=name, value=message.value, deadline=deadline
         )
-        told = await self._clients.thing(record.id).ask(question, deadline)
-        stamp = now() if told.timestamp is UNSET else told.timestamp
-        return response(message, value=told.value, timestamp=stamp)
+        when = now() if told.timestamp is UNSET else told.timestamp
+        return response(message, value=told.value, timestamp=when)
 
     def _read_all(self, caller: Caller, message: Message) -> Message:
         record = self._allowed(caller, message, "read")
@@ -163,7 +161,7 @@ class Properties(Quiet):
         client.unwatch(values_topic(record.id))
         return response(message, output={})
 
-    def _history(self, caller: Caller, message: Message) -> Awaitable[Answer]:
+    def _history(self, caller: Caller, message: Message) -> Later:
         record = self._allowed(caller, message, "read")
         name, _ = _affordance(record, message)
         try:

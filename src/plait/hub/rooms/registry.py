@@ -27,14 +27,14 @@ from plait.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from plait.hub.contracts import (
         Access,
-        Answer,
         Bus,
         Client,
         Clients,
+        Later,
         Store,
         ThingRecord,
     )
@@ -106,7 +106,7 @@ class Registry:
 
     # Operations
 
-    def _describe(self, client: Client, message: Message) -> Awaitable[Answer]:
+    def _describe(self, client: Client, message: Message) -> Later:
         record = self._read(None if message.value is UNSET else message.value)
         if record.id != client.principal.id:
             raise InvalidDescription(f"the credential is of {client.principal.id}", field="/value/id")

@@ -15,16 +15,16 @@ from plait.hub.contracts import (
 )
 from plait.wire.codec import Encoded
 from plait.wire.errors import Busy, Forbidden, InvalidMessage
-from plait.wire.messages import OPEN_CALL, SIGNAL, new_id, notification, now, request, response
+from plait.wire.messages import OPEN_CALL, SIGNAL, new_id, notification, now, response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Sequence
 
     from plait.hub.contracts import (
         Access,
-        Answer,
         Client,
         Clients,
+        Later,
         Things,
     )
     from plait.wire.messages import Message
@@ -85,7 +85,7 @@ class Signaling(Quiet):
             self._by_client.setdefault(end.id, set()).add(call.id)
         return response(message, output={"call": call.id, "iceServers": self._ice_servers})
 
-    def _request(self, client: Client, message: Message) -> Awaitable[Answer]:
+    def _request(self, client: Client, message: Message) -> Later:
         call, other = self._find(client, message)
         data = message.data
         if other is call.thing and not call.greeted and isinstance(data, dict):
@@ -95,8 +95,7 @@ class Signaling(Quiet):
 
     async def _ask(self, message: Message, call: _Call, other: Client, data: Any) -> Message:
         deadline = now() + PATIENCE if message.deadline is UNSET else message.deadline
-        question = request(SIGNAL, thing_id=call.thing_id, call=call.id, data=data)
-        answer = await other.ask(question, deadline)
+        answer = await other.ask(SIGNAL, deadline, thing_id=call.thing_id, call=call.id, data=data)
         return response(message, output=answer.output, call=call.id)
 
     def _notify(self, client: Client, message: Message) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import delete, select, update
 
 from plait.hub.contracts import Entry, NotKept
+from plait.hub.reply import Reply
 from plait.hub.store import database, tables
 from plait.hub.store.credentials import Credentials
 from plait.hub.store.writer import Writer
@@ -119,7 +120,7 @@ class SqliteStore:
 
         self._writer.put(run, mark, done)
 
-    def describe(self, thing: str, description: bytes, mark: Mark | None) -> asyncio.Future[None]:
+    def describe(self, thing: str, description: bytes, mark: Mark | None) -> Reply[None]:
         """Keep a thing's description."""
 
         def run(db: sqlite3.Connection) -> None:
@@ -128,7 +129,7 @@ class SqliteStore:
 
         return self._write(run, mark)
 
-    def open_action(self, entry: Entry, mark: Mark | None) -> asyncio.Future[bool]:
+    def open_action(self, entry: Entry, mark: Mark | None) -> Reply[bool]:
         """Journal an action before it is dispatched; False where its sender and message are there already."""
 
         def run(db: sqlite3.Connection) -> bool:
@@ -138,7 +139,7 @@ class SqliteStore:
 
         return self._write(run, mark)
 
-    def close_action(self, entry: Entry) -> asyncio.Future[None]:
+    def close_action(self, entry: Entry) -> Reply[None]:
         """Journal how an action ended."""
 
         def run(db: sqlite3.Connection) -> None:
@@ -146,56 +147,64 @@ class SqliteStore:
 
         return self._write(run, None)
 
-    async def marked(self, session: str, principal: str) -> int:
+    def marked(self, session: str, principal: str) -> Reply[int]:
         """Return how far a session was committed, once all that waits now is; 0 where it is not known."""
 
         def run(db: sqlite3.Connection) -> int:
             row = db.execute(_MARKED, (session, principal)).fetchone()
             return 0 if row is None else int(row[0])
 
-        return await self._write(run, None)
+        return self._write(run, None)
 
-    def _write(self, run: Callable[[sqlite3.Connection], T], mark: Mark | None) -> asyncio.Future[T]:
-        future: asyncio.Future[T] = self._loop.create_future()
+    def _write(self, run: Callable[[sqlite3.Connection], T], mark: Mark | None) -> Reply[T]:
+        reply: Reply[T] = Reply()
         results: list[T] = []
 
         def collect(db: sqlite3.Connection) -> None:
             results[:] = [run(db)]  # replaced where the group is undone and tried again
 
         def done(error: BaseException | None) -> None:
-            if future.cancelled():
-                return
             if error is None:
-                future.set_result(results[0])
+                reply.set(results[0])
             else:
-                future.set_exception(error if isinstance(error, NotKept) else NotKept(repr(error)))
+                reply.fail(error if isinstance(error, NotKept) else NotKept(repr(error)))
 
         self._writer.put(collect, mark, done)
-        return future
+        return reply
 
     # Reading
 
-    async def action(self, sender: str, message: str) -> Entry | None:
+    def action(self, sender: str, message: str) -> Reply[Entry | None]:
         """Return a journaled action."""
 
         def run(db: sqlite3.Connection) -> Entry | None:
             row = db.execute(_ACTION, (sender, message)).fetchone()
             return None if row is None else Entry(sender, message, *row)
 
-        return await self._read(run)
+        return self._read(run)
 
-    async def history(
+    def history(
         self, thing: str, name: str, start: int, end: int, limit: int
-    ) -> list[tuple[int, bytes]]:
+    ) -> Reply[list[tuple[int, bytes]]]:
         """Return the newest `limit` readings of `start <= time < end`, oldest first, as (time, JSON)."""
 
         def run(db: sqlite3.Connection) -> list[tuple[int, bytes]]:
             return db.execute(_HISTORY, (thing, name, start, end, limit)).fetchall()[::-1]
 
-        return await self._read(run)
+        return self._read(run)
 
-    async def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._loop.run_in_executor(self._readers, self._reading, run)
+    def _read(self, run: Callable[[sqlite3.Connection], T]) -> Reply[T]:
+        reply: Reply[T] = Reply()
+
+        def done(future: asyncio.Future[T]) -> None:
+            error = future.exception()
+            if error is None:
+                reply.set(future.result())
+            else:
+                reply.fail(error)
+
+        self._loop.run_in_executor(self._readers, self._reading, run).add_done_callback(done)
+        return reply
 
     def _reading(self, run: Callable[[sqlite3.Connection], T]) -> T:
         connection: sqlite3.Connection | None = getattr(self._reader, "connection", None)

@@ -1,0 +1,142 @@
+"""A command's way: app → hub → thing → hub → app, three processes on loopback, through both SDKs.
+
+Hot paths: a read of a property (never journaled), and an action, which the hub journals with
+synchronous=FULL before it hands it on and again before it answers. The value, input and output are 200 bytes
+of JSON each. Beside them, in the same rounds: a bare picows echo of 200 bytes, and one awaited commit to a
+store like the hub's on the same disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import picows
+
+from benchmarks.figures import Report, versions
+from plait import app
+from plait.hub.contracts import Entry, Principal
+from plait.hub.store.credentials import open_credentials
+from plait.hub.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+LAMP = "urn:dev:bench:lamp"
+TEXT = "x" * 198  # 200 bytes with its quotes
+
+
+class _Echoed(picows.WSListener):  # type: ignore[misc] # picows' classes have no types
+    """The client's end of the echo."""
+
+    def __init__(self) -> None:
+        self.came: asyncio.Future[None] | None = None
+
+    def on_ws_connected(self, transport: picows.WSTransport) -> None:
+        self.transport = transport
+
+    def on_ws_frame(self, _: picows.WSTransport, frame: picows.WSFrame) -> None:
+        if frame.msg_type == picows.WSMsgType.TEXT and self.came is not None:
+            frame.get_payload_as_bytes()
+            self.came.set_result(None)
+
+    async def trip(self) -> None:
+        self.came = asyncio.get_running_loop().create_future()
+        self.transport.send(picows.WSMsgType.TEXT, b'"' + TEXT.encode() + b'"')
+        await self.came
+
+
+@contextlib.asynccontextmanager
+async def _process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def _line(process: asyncio.subprocess.Process, start: bytes = b"") -> str:
+    assert process.stdout is not None
+    while True:
+        line = await asyncio.wait_for(process.stdout.readline(), 20)
+        if not line:
+            raise RuntimeError("a process of the benchmark ended at once")
+        if line.startswith(start):
+            return line.decode().strip()
+
+
+async def _median(trip: Callable[[], Awaitable[Any]], count: int) -> float:
+    """Return the median time of so many trips, one after another, in microseconds."""
+    times = []
+    for _ in range(count):
+        began = time.perf_counter()
+        await trip()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1e6
+
+
+async def _measure(report: Report, folder: Path, *, rounds: int, count: int) -> None:
+    with open_credentials(folder / "hub") as credentials:
+        lamp_token = credentials.make_token(Principal("thing", LAMP))
+        user_token = credentials.make_token(Principal("user", "owner"))
+    serve = "from plait.cli.hub import app; app()"
+    store = SqliteStore(folder / "store")
+    journaled = 0
+
+    async def commit() -> None:
+        nonlocal journaled
+        journaled += 1
+        entry = Entry("user:owner", str(journaled), LAMP, "repeat", TEXT.encode(), 0)
+        await store.open_action(entry, None).future()
+
+    async with contextlib.AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(
+            _process("-c", serve, "--port", "0", "--data", str(folder / "hub"))
+        )
+        url = (await _line(hub, b"Plait hub on ")).rpartition(" ")[2]
+        await stack.enter_async_context(_process("-m", "benchmarks._lamp", url, lamp_token))
+        echo = await stack.enter_async_context(_process("-m", "benchmarks._echo"))
+        transport, echoed = await picows.ws_connect(_Echoed, f"ws://127.0.0.1:{await _line(echo)}/")
+        stack.callback(transport.disconnect)
+        home = await stack.enter_async_context(app.connect(url, token=user_token))
+        lamp = await home.wait_for(LAMP, timeout=20)
+        await lamp.online(timeout=20)
+        taken: dict[str, list[float]] = {"read": [], "action": [], "echo": [], "commit": []}
+        trips: dict[str, Callable[[], Awaitable[Any]]] = {
+            "echo": echoed.trip,
+            "read": lambda: lamp.read("text"),
+            "commit": commit,
+            "action": lambda: lamp.invoke("repeat", text=TEXT),
+        }
+        for trip in trips.values():
+            await _median(trip, count // 5)
+        for _ in range(rounds):
+            for name, trip in trips.items():
+                taken[name].append(await _median(trip, count))
+    await store.close()
+    peers = {"picows echo": taken["echo"]}
+    report.add("command.rtt_p50", "us", taken["read"], peers=peers)
+    report.add("command.journaled_rtt_p50", "us", taken["action"], peers=peers)
+    report.add("command.commit_p50", "us", taken["commit"])
+    allowed = statistics.median(
+        read + 2 * each for read, each in zip(taken["read"], taken["commit"], strict=True)
+    )
+    report.notes.append(f"a read and two commits take {allowed:.0f} us together")
+
+
+def run(quick: bool) -> Report:
+    """Take the figures."""
+    report = Report(versions=versions("picows", "msgspec"))
+    rounds, count = (5, 200) if quick else (9, 1000)
+    with tempfile.TemporaryDirectory(prefix="plait-bench-") as folder:
+        asyncio.run(_measure(report, Path(folder), rounds=rounds, count=count))
+    return report
