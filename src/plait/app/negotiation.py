@@ -6,7 +6,8 @@ Only imported once a program asks for media or channels: an app without them nee
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from plait.rtc import IceCandidate, IceServer, PeerConnection, RtcError, SessionDescription
 from plait.wire.errors import InvalidMessage, PlaitError
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from plait.rtc import DataChannel, Transceiver
     from plait.transport.signaling import Candidate, Signaling
+
+
+ANSWER_MAY_FOLLOW: Final = 1.0
+"""Seconds that an offer's answer has after a bye."""
 
 
 class Negotiation:
@@ -105,9 +110,16 @@ class Negotiation:
             return  # one bad candidate is one path fewer, not the end of a call
 
     def _gone(self, reason: str) -> None:
+        self._start(self._end(reason))
+
+    async def _end(self, reason: str) -> None:
+        """Close after the other end's bye; an answer that is still on its way may say better why."""
+        if self._offering is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), ANSWER_MAY_FOLLOW)
         if self.error is None and not self._settled.is_set():
             self.error = RtcError(reason or "the other end has ended the call")
-        self._start(self.peer.close())
+        await self.peer.close()
 
     # Offers
 

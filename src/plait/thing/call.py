@@ -44,7 +44,8 @@ class Call(Signaling):
         """Answer the first offer with an error, and end the call."""
         async for offer in self.offers():
             offer.refuse(UnknownOperation(reason))
-            return
+            break
+        await self.refuse_open(UnknownOperation(reason))
 
 
 class Calls:
@@ -119,9 +120,11 @@ class Calls:
             await self._thing.on_call(call)
         except PlaitError as error:
             reason = str(error)
+            await call.refuse_open(error)
         except Exception as error:
             log.exception("%s.on_call() failed", type(self._thing).__name__)
-            reason = str(ActionFailed(str(error) or type(error).__name__))
+            reason = str(error) or type(error).__name__
+            await call.refuse_open(ActionFailed(reason))
         finally:
             call.bye(reason)
             del self._calls[call.id], self._tasks[call.id]

@@ -98,7 +98,7 @@ class Signaling:
         id: see above.
         ice_servers: see above.
         on_bye: called once with the reason, when the call has ended and not by our own `bye`.
-        ended: no more signals pass.
+        reason: why the call has ended, once it has.
     """
 
     def __init__(
@@ -112,14 +112,24 @@ class Signaling:
         self.id = id
         self.ice_servers = tuple(ice_servers)
         self.on_bye: Callable[[str], None] | None = None
-        self.ended = False
         self.reason = ""
+        self._over = asyncio.Event()
         self._ask = ask
         self._tell = tell
         self._on_candidate: Callable[[Candidate | None], None] | None = None
         self._candidates: list[Candidate | None] = []
         self._offers: asyncio.Queue[Offer | None] = asyncio.Queue()
         self._open: set[Offer] = set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over: no more signals pass."""
+        return self._over.is_set()
+
+    async def over(self) -> str:
+        """Wait until the call has ended, by either side; return the reason."""
+        await self._over.wait()
+        return self.reason
 
     @property
     def on_candidate(self) -> Callable[[Candidate | None], None] | None:
@@ -167,6 +177,13 @@ class Signaling:
             self._tell({"type": "bye", **({"reason": reason} if reason else {})})
             self._close(reason)
 
+    async def refuse_open(self, error: PlaitError) -> None:
+        """Refuse the offers that wait for an answer; return once that is said, so that a bye may follow."""
+        for offer in tuple(self._open):
+            offer.refuse(error)
+        while self._open:  # noqa: ASYNC110 - their answers are already on the loop, a turn or two from here
+            await asyncio.sleep(0)
+
     # What comes in, given by whoever holds the connection
 
     async def take_offer(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,7 +196,7 @@ class Signaling:
         if data.get("type") != "offer" or not isinstance(sdp, str):
             raise InvalidMessage("An offer holds its `sdp`", field="/data/sdp")
         if self.ended:
-            raise ActionFailed(f"The call has ended: {self.reason}" if self.reason else "The call has ended")
+            raise _ended(self.reason)
         offer = Offer(sdp)
         self._open.add(offer)
         self._offers.put_nowait(offer)
@@ -216,8 +233,12 @@ class Signaling:
             self._candidates.append(candidate)
 
     def _close(self, reason: str) -> None:
-        self.ended = True
         self.reason = reason
+        self._over.set()
         self._offers.put_nowait(None)
         for offer in tuple(self._open):
-            offer.refuse(ActionFailed(f"The call has ended: {reason}" if reason else "The call has ended"))
+            offer.refuse(_ended(reason))
+
+
+def _ended(reason: str) -> ActionFailed:
+    return ActionFailed(f"The call has ended: {reason}" if reason else "The call has ended")
