@@ -51,7 +51,7 @@ class Line {
 async function watch(line, thingID) {
   const began = performance.now();
   const video = document.createElement("video");
-  video.muted = video.autoplay = video.playsInline = true;
+  video.autoplay = video.playsInline = true;
   document.body.append(video);
   const first = new Promise((resolve) =>
     video.requestVideoFrameCallback(() => resolve(performance.now() - began)),
@@ -66,9 +66,8 @@ async function watch(line, thingID) {
   };
   peer.onicecandidate = ({ candidate }) =>
     line.tell({ ...signal, data: { type: "candidate", ...(candidate?.toJSON() ?? { candidate: "" }) } });
-  peer.ontrack = ({ track, streams }) => {
-    if (track.kind === "video") video.srcObject = streams[0] ?? new MediaStream([track]);
-  };
+  video.srcObject = new MediaStream();
+  peer.ontrack = ({ track }) => video.srcObject.addTrack(track);
   peer.addTransceiver("video", { direction: "recvonly" });
   peer.addTransceiver("audio", { direction: "recvonly" });
   await peer.setLocalDescription();

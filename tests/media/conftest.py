@@ -59,7 +59,11 @@ def clips(tmp_path_factory):
     (folder / "text.mp4").write_text("This is not a video.\n" * 100)
     (folder / "tail.mp4").write_bytes(Path(STREET).read_bytes()[-100_000:])
     (folder / "cut.mp4").write_bytes(Path(STREET).read_bytes()[:100_000])
+    (folder / "notes.txt").write_text("This is not a video.\n" * 100)
+    av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24").save(str(folder / "still.png"))
     return {
+        "notes": str(folder / "notes.txt"),
+        "still": str(folder / "still.png"),
         "street": STREET,
         "b_frames": make(folder / "b.mp4", "libx264", options={"bf": "2", "g": "25", "b-adapt": "0"}),
         "transport": make(folder / "plain.ts", "libx264", options=plain),

@@ -206,6 +206,8 @@ async def test_opus_is_passed_through(clips, playing, until):
     [
         ("missing", SourceMissing, "no such file"),
         ("text", NotAVideo, "not a video"),
+        ("notes", NotAVideo, "not a video"),
+        ("still", NotAVideo, "a single picture"),
         ("tail", NotAVideo, "not a video"),
         ("folder", NotAVideo, "a folder"),
     ],

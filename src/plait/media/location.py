@@ -39,6 +39,9 @@ READ_TIMEOUT: Final = 10.0
 _SCHEME = re.compile(r"^(rtsps?|https?|rtmps?|srt|udp|tcp)://", re.IGNORECASE)
 _TEST = re.compile(r"^test:(?:(\d{2,4})x(\d{2,4}))?(?:@(\d{1,3}))?$")
 
+_TEXT: Final = frozenset({"ansi", "bintext", "xbin", "idf"})
+"""Decoders by which FFmpeg makes a video of any text file, as terminals once drew it."""
+
 
 @dataclass(frozen=True)
 class Location:
@@ -82,10 +85,10 @@ class Location:
             except (OSError, ValueError, av.error.FFmpegError) as error:
                 failure = failure or error
                 continue
-            if container.streams.video:
-                return container
-            container.close()
-            raise NotAVideo(f"{self}: there is no picture in it")
+            if refusal := _no_video(container):
+                container.close()
+                raise NotAVideo(f"{self}: {refusal}")
+            return container
         raise self.explain(failure) from failure
 
     def _attempts(self) -> Iterator[tuple[str, str | None, dict[str, str]]]:
@@ -119,6 +122,17 @@ class Location:
         if self.kind == "url":
             return SourceUnreachable(f"{self}: {_reason(error)}")
         return SourceBroken(f"{self}: {_reason(error)}")
+
+
+def _no_video(container: InputContainer) -> str:
+    """Return why an opened container is nothing to play; empty where it is."""
+    if not container.streams.video:
+        return "there is no picture in it"
+    if container.streams.video[0].codec_context.name in _TEXT:
+        return "not a video"
+    if container.format.name == "image2" or container.format.name.endswith("_pipe"):
+        return "a single picture, not a video"
+    return ""
 
 
 def _reason(error: Exception | None) -> str:
