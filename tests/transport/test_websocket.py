@@ -8,6 +8,7 @@ import ssl
 import struct
 import subprocess
 
+import msgspec
 import picows
 import pytest
 
@@ -138,6 +139,19 @@ async def test_refusals_are_typed(server, status, error):
     server.refusal = status
     with pytest.raises(error, match="go away"):
         await websocket.connect(server.url)
+
+
+async def test_problem_details_of_a_refusal_are_read():
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        body = msgspec.json.encode(Unauthorized("this token was withdrawn").problem())
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as listener:
+        with pytest.raises(Unauthorized, match=r"^this token was withdrawn$"):
+            await websocket.connect(f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}/ws")
 
 
 async def test_a_redirect_is_not_followed(server):

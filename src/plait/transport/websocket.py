@@ -12,11 +12,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
 import picows
 from picows import WSListener, WSMsgType
 
 from plait.transport.base import TransportClosed
-from plait.wire.errors import Forbidden, Unauthorized
+from plait.wire.errors import Forbidden, Problem, Unauthorized
 from plait.wire.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class WebSocketTransport(WSListener):
         opened: whether the handshake is done; before that nothing but the callbacks may be touched.
         others: see `Transport`.
     """
+
+    __slots__ = (
+        *("_closing", "_cut", "_fragments", "_on_open", "_paused", "_type", "_ws"),
+        *("on_close", "on_message", "on_writable", "opened", "peer", "text"),
+    )
 
     def __init__(self, *, text: bool, on_open: Callable[[WebSocketTransport], None]) -> None:
         """Make one end.
@@ -266,12 +272,21 @@ async def connect(
 
 def _refusal(url: str, error: picows.WSHandshakeError) -> Exception:
     status = None if error.response is None else int(error.response.status)
-    detail = (error.raw_body or b"")[:200].decode(errors="replace").strip()
+    detail = _detail(error.raw_body or b"")
     if status == HTTPStatus.UNAUTHORIZED:
         return Unauthorized(detail)
     if status == HTTPStatus.FORBIDDEN:
         return Forbidden(detail)
     return TransportClosed(f"{url} refused: {status or error} {detail}".rstrip())
+
+
+def _detail(body: bytes) -> str:
+    """Return what an answer's body says: a problem's detail (RFC 9457), or the first line's worth of text."""
+    try:
+        problem = msgspec.json.decode(body, type=Problem)
+    except (ValueError, RecursionError):
+        return body[:200].decode(errors="replace").strip()
+    return problem.detail or problem.title
 
 
 def endpoint(hub: str) -> str:
