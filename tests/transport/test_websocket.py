@@ -296,12 +296,12 @@ class Raw:
     """A client that writes bytes as it likes."""
 
     @classmethod
-    async def join(cls, server):
+    async def join(cls, server, *, connection=b"Upgrade"):
         self = cls()
         host, port = server.url.removeprefix("ws://").removesuffix("/ws").split(":")
         self.reader, self.writer = await asyncio.open_connection(host, int(port))
         self.writer.write(
-            b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: " + connection + b"\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             b"Sec-WebSocket-Protocol: plait.v1.json\r\n\r\n"
         )
@@ -347,6 +347,14 @@ async def test_frames_that_break_the_protocol(server, frames, code):
     assert await raw.close_code() == code
     assert (await raw.far.closed)[0] == code
     assert raw.far.inbox.empty()
+
+
+@pytest.mark.parametrize("connection", [b"keep-alive, Upgrade", b"upgrade", b"close\r\nConnection: UPGRADE"])
+async def test_connection_header_is_a_list(server, connection):
+    """Firefox keeps alive what it upgrades."""
+    raw = await Raw.join(server, connection=connection)
+    raw.writer.write(frame(CLOSE))
+    assert await raw.close_code() == 1000
 
 
 async def test_fragments_are_joined(server):

@@ -195,8 +195,9 @@ def accept(
 
     The credential is the caller's to check, before this.
     """
-    offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ())).split(",")
-    chosen = next((name for name in map(str.strip, offered) if name in _TEXT_OF), None)
+    if "upgrade" in (token.lower() for token in _tokens(request, "Connection")):
+        request.headers["Connection"] = "Upgrade"  # picows knows no list; Firefox sends "keep-alive, Upgrade"
+    chosen = next((name for name in _tokens(request, "Sec-WebSocket-Protocol") if name in _TEXT_OF), None)
     if chosen is None:
         known = f"Offer one of the subprotocols {', '.join(_TEXT_OF)}".encode()
         refusal = picows.WSUpgradeResponse.create_error_response(HTTPStatus.BAD_REQUEST, known)
@@ -205,6 +206,11 @@ def accept(
     return picows.WSUpgradeResponseWithListener(
         response, WebSocketTransport(text=_TEXT_OF[chosen], on_open=on_open)
     )
+
+
+def _tokens(request: picows.WSUpgradeRequest, header: str) -> list[str]:
+    """Return the members of a header that is a list (RFC 9110, section 5.6.1)."""
+    return [token.strip() for line in request.headers.getall(header, ()) for token in line.split(",")]
 
 
 async def connect(
