@@ -104,7 +104,7 @@ class _Table(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-_app = typer.Typer(
+app = typer.Typer(
     cls=_Table,
     name="plait",
     help="Plait: your devices, live. WebSocket for state and commands, WebRTC for video.",
@@ -116,18 +116,23 @@ _app = typer.Typer(
 )
 
 
-@_app.callback()
-def _options(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version, and end.", is_eager=True)
-    ] = False,
-) -> None:
-    if version:
+def _say_version(asked: bool) -> None:
+    if asked:
         print(f"plait {__version__}")
         raise typer.Exit
 
 
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version, and end.", callback=_say_version, is_eager=True),
+    ] = False,
+) -> None:
+    del version  # `_say_version` has seen to it
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits with 0, 1 (the hub or the thing said no) or 2 (a wrong command)."""
-    _app(args=None if arguments is None else list(arguments), prog_name="plait")
+    app(args=None if arguments is None else list(arguments), prog_name="plait")
