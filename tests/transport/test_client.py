@@ -219,6 +219,26 @@ async def test_close_flushes_first(hub, owner):
     assert owner.states[-1] == "closed"
 
 
+async def test_who_waits_for_the_end_is_told(hub, owner):
+    waiting = asyncio.ensure_future(owner.client.closed())
+    await asyncio.sleep(0)
+    await owner.client.close()
+    await waiting
+    assert owner.states == ["connecting", "connected", "closed"]
+    assert not owner.client.connected
+
+
+async def test_handler_may_close_its_own_client(hub):
+    async def handle(_):
+        await client.close()
+
+    client = Client("http://memory", on_message=handle, dial=hub.dial)
+    await client.start()
+    hub.send(messages.notification(TEMPERATURE, value=1))
+    await asyncio.wait_for(client.closed(), 5)
+    await within(lambda: hub.transport.closed)
+
+
 async def test_round_trip_is_measured(owner):
     await within(lambda: owner.client.rtt is not None)
     assert 0 <= owner.client.rtt < 1

@@ -97,10 +97,11 @@ def answers(asked):
     yield "no output", messages.response(asked), InvalidMessage
     yield "not a welcome", messages.response(asked, output={"session": 1}), InvalidMessage
     yield "newer", messages.response(asked, output={**output, "protocol": 2}), InvalidMessage
+    yield "clock", messages.response(asked, output={**output, "time": "2026-01-01T00:00:00"}), InvalidMessage
     yield "refused", messages.response(asked, error=Unauthorized("no").problem()), Unauthorized
 
 
-@pytest.mark.parametrize("case", range(6))
+@pytest.mark.parametrize("case", range(7))
 def test_what_is_not_a_welcome(case):
     session = Session()
     session.send(note(1))

@@ -102,7 +102,7 @@ class Client:
         self._conversation: Conversation | None = None
         self._clock_ahead = timedelta()  # the hub's clock less ours
         self._failure = "it did not answer"
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Future[None] | None = None
         self._opened: asyncio.Future[None] | None = None  # start() waits for it
         self._quiet: set[asyncio.Future[None]] = set()  # flush() waits for these
         self._handlers: set[asyncio.Future[None]] = set()
@@ -206,13 +206,14 @@ class Client:
             await self.flush(flush)
             conversation.acknowledge()
         self._finish(None)
-        if conversation is not None:
-            conversation.close()
-            await asyncio.wait([conversation.ended])
-        ending = [task for task in (self._task, *self._handlers) if task is not None]
+        ending = {task for task in (self._task, *self._handlers) if task is not None}
+        ending.discard(asyncio.current_task())  # a handler may close its own client
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        if conversation is not None:
+            conversation.close()
+            await asyncio.wait([conversation.ended])
 
     async def closed(self) -> None:
         """Wait until it is closed.
@@ -268,7 +269,7 @@ class Client:
         """
         await self._dial(self._begin)
         assert self._conversation is not None, "dial must call on_open"  # noqa: S101 - a contract of ours
-        code, reason = await self._conversation.ended
+        code, reason = await asyncio.shield(self._conversation.ended)
         refusal = self._conversation.refusal
         self._conversation = None
         if refusal is not None and not refusal.retry:

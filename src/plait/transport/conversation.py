@@ -124,8 +124,7 @@ class Conversation:
         self._timer.cancel()
         if self._ack_timer is not None:
             self._ack_timer.cancel()
-        if not self.ended.done():  # cancelled, where who waited for it was
-            self.ended.set_result((code, reason))
+        self.ended.set_result((code, reason))
 
     def _welcomed(self, answer: Message) -> None:
         try:

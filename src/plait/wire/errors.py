@@ -1,23 +1,23 @@
 """Every failure that travels, as one tree, and its form on the wire: RFC 9457 problem details.
 
-    PlaitError
-    ├── Offline            the thing is not connected                      503, retry
-    ├── Timeout            no answer within the caller's deadline          504, retry
-    ├── Busy               a bounded buffer is full                        503, retry
-    ├── Expired            the command's deadline passed before it ran     410
-    ├── OutcomeUnknown     it may have run; nobody can tell                500
-    ├── SessionLost        the session could not be resumed                409, retry
-    ├── InvalidMessage     not a message of this protocol                  400
-    ├── MessageTooLarge    over the size limit                             413
-    ├── InvalidValue       breaks the affordance's data schema             422
-    ├── InvalidDescription breaks Thing Description 1.1                    422
-    ├── ReadOnly           the property cannot be written                  405
-    ├── UnknownThing       no such thing                                   404
-    ├── UnknownAffordance  the thing has no such property, action, event   404
-    ├── UnknownOperation   the operation is not of this protocol           400
-    ├── ActionFailed       the device's own code raised                    500
-    ├── Unauthorized       no valid credential                             401
-    └── Forbidden          the credential does not allow this              403
+PlaitError
+├── Offline            the thing is not connected                      503, retry
+├── Timeout            no answer within the caller's deadline          504, retry
+├── Busy               a bounded buffer is full                        503, retry
+├── Expired            the command's deadline passed before it ran     410
+├── OutcomeUnknown     it may have run; nobody can tell                500
+├── SessionLost        the session could not be resumed                409, retry
+├── InvalidMessage     not a message of this protocol                  400
+├── MessageTooLarge    over the size limit                             413
+├── InvalidValue       breaks the affordance's data schema             422
+├── InvalidDescription breaks Thing Description 1.1                    422
+├── ReadOnly           the property cannot be written                  405
+├── UnknownThing       no such thing                                   404
+├── UnknownAffordance  the thing has no such property, action, event   404
+├── UnknownOperation   the operation is not of this protocol           400
+├── ActionFailed       the device's own code raised                    500
+├── Unauthorized       no valid credential                             401
+└── Forbidden          the credential does not allow this              403
 """
 
 from __future__ import annotations
@@ -189,5 +189,4 @@ _BY_CODE: dict[str, Any] = _tree(PlaitError)
 def from_problem(problem: Problem) -> PlaitError:
     """Return the typed error for problem details; an unknown type becomes a plain `PlaitError`."""
     kind: type[PlaitError] = _BY_CODE.get(problem.type.removeprefix(_PREFIX), PlaitError)
-    error = kind(problem.detail or problem.title, field=problem.field)
-    return error
+    return kind(problem.detail or problem.title, field=problem.field)

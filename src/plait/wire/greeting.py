@@ -73,6 +73,8 @@ def take_welcome(
     welcome = convert(answer.output, Welcome, field="/output")
     if welcome.protocol != PROTOCOL:
         raise InvalidMessage(f"The hub speaks protocol {welcome.protocol}", field="/output/protocol")
+    if welcome.time.tzinfo is None:
+        raise InvalidMessage("A time needs a UTC offset", field="/output/time")
     if welcome.resumed:
         return Opened(welcome, session, session.resume(welcome.ack))
     return Opened(welcome, session, session.renumber(welcome.session, welcome.ack, first=first()))
