@@ -29,13 +29,13 @@ def test_a_file_that_is_no_video_is_one_line_and_code_2(tmp_path, name, content,
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
-    assert done.stderr.startswith(f"plait camera: {path}: ")
+    assert done.stderr.startswith(f"Camera: {path}: ")
     assert says in done.stderr
 
 
 def test_a_device_that_is_not_there_is_one_line_and_code_2():
     done = camera("--source", "/dev/video77", "--token", "x")
-    assert (done.returncode, done.stderr) == (2, "plait camera: /dev/video77: no such device\n")
+    assert (done.returncode, done.stderr) == (2, "Camera: /dev/video77: no such device\n")
 
 
 def test_a_bad_id_is_one_line_and_code_2():

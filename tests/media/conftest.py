@@ -60,7 +60,9 @@ def clips(tmp_path_factory):
     (folder / "tail.mp4").write_bytes(Path(STREET).read_bytes()[-100_000:])
     (folder / "cut.mp4").write_bytes(Path(STREET).read_bytes()[:100_000])
     (folder / "notes.txt").write_text("This is not a video.\n" * 100)
-    av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24").save(str(folder / "still.png"))
+    av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24").save(
+        str(folder / "still.png")
+    )
     return {
         "notes": str(folder / "notes.txt"),
         "still": str(folder / "still.png"),

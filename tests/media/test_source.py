@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import functools
+import http.server
 import itertools
 import os
 import shutil
@@ -329,3 +331,59 @@ async def test_rtsp_is_played_and_comes_back_after_its_server_was_killed(clips, 
         assert source.state == "live"
         await source.close()
     assert all(step > 0 for step in steps(frames))
+
+
+@pytest.fixture
+def web(clips, tmp_path):
+    """A web server with a clip, a page and nothing else; gives its address."""
+    shutil.copy(clips["short"], tmp_path / "short.mp4")
+    (tmp_path / "page.html").write_text("<p>no video</p>" * 200)
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+async def test_a_recording_behind_an_address_is_looped_in_its_own_time(web, playing, until):
+    loop = asyncio.get_running_loop()
+    async with playing(f"{web}/short.mp4") as (source, frames):
+        await until(lambda: frames)
+        began = loop.time()
+        await until(lambda: len(frames) >= 45)
+        assert 1.4 < loop.time() - began < 4
+    assert source.info.passthrough
+    assert set(steps(frames)) == {3_600}
+
+
+async def test_a_page_is_no_video(web):
+    with pytest.raises(NotAVideo, match="not a video"):
+        await Source(f"{web}/page.html").open()
+
+
+async def test_an_address_without_anything_is_tried_again(web, until):
+    source = Source(f"{web}/none.mp4")
+    await source.open()
+    assert source.state == "retrying"
+    assert "404" in source.reason or "nothing" in source.reason
+    await source.close()
+
+
+async def test_a_server_that_says_nothing_is_given_up_in_time(monkeypatch):
+    monkeypatch.setattr("plait.media.location.OPEN_TIMEOUT", 0.5)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        source = Source(f"http://127.0.0.1:{mute.getsockname()[1]}/x.mp4")
+        async with asyncio.timeout(5):
+            await source.open()
+        assert source.state == "retrying"
+        assert "no answer in time" in source.reason
+        await source.close()

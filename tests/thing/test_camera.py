@@ -73,7 +73,7 @@ async def test_a_viewer_sees_the_source_at_once_and_bit_for_bit(camera):
     began = asyncio.get_running_loop().time()
     async with called(camera) as (_, video, _, _), Video(video, limit=100) as pictures:
         first = await asyncio.wait_for(anext(pictures), 5)
-        assert asyncio.get_running_loop().time() - began < 1.0
+        assert asyncio.get_running_loop().time() - began < 2.0
         seen = [first, *[await asyncio.wait_for(anext(pictures), 5) for _ in range(9)]]
         assert camera.viewers == 1
     assert pictures.damaged == 0

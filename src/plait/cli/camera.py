@@ -27,8 +27,7 @@ def command(
         raise typer.Exit(2) from None
     try:
         camera = Camera(thing_id, source=source, title=title)
-        camera.look()
     except (SourceError, ValueError) as error:
-        print(f"plait camera: {error}", file=sys.stderr)
+        print(f"{title}: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     camera.run(hub=hub, token=token)

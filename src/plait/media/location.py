@@ -92,8 +92,8 @@ class Location:
         raise self.explain(failure) from failure
 
     def _attempts(self) -> Iterator[tuple[str, str | None, dict[str, str]]]:
-        if self.kind == "test":
-            width, height, rate = (_TEST.match(self.text) or _TEST.match("test:")).groups()  # type: ignore[union-attr]
+        if drawn := _TEST.match(self.text):
+            width, height, rate = drawn.groups()
             size = f"{width or 640}x{height or 480}"
             yield f"testsrc2=size={size}:rate={rate or 15}", "lavfi", {}
         elif self.kind == "device":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta
@@ -16,6 +17,7 @@ from plait.thing.thing import Thing
 from plait.wire.errors import InvalidMessage, UnknownOperation
 
 if TYPE_CHECKING:
+    import ssl as tls
     from pathlib import Path
 
     from plait.rtc import Certificate, DataChannel, Transceiver
@@ -78,6 +80,17 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
         except SourceError as error:
             if error.permanent:
                 raise
+
+    def run(
+        self, *, hub: str | None = None, token: str | None = None, ssl: tls.SSLContext | None = None
+    ) -> None:
+        """Serve it as this program's whole work; a source that cannot be is one line, and exit code 2."""
+        try:
+            self.look()
+        except SourceError as error:
+            print(f"{self.title}: {error}", file=sys.stderr)  # noqa: T201 - the one line that a person reads
+            raise SystemExit(2) from None
+        super().run(hub=hub, token=token, ssl=ssl)
 
     async def open(self) -> None:
         """Open the source; later calls do nothing.
