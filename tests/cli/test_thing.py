@@ -5,7 +5,9 @@ import os
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from plait.cli.main import app
 from plait.testing import connected, running_hub
 
 ONE = """
@@ -74,8 +76,9 @@ async def test_a_file_is_run(tmp_path, text, target, arguments, *, thing_id, tit
         (ONE + "    def __init__(self): super().__init__()\n", "thing.py", (), "Fan cannot be made"),
     ],
 )
-async def test_what_is_wrong_with_a_file_is_said(tmp_path, text, target, arguments, said):
-    process = await start(tmp_path, text, *arguments, target=target)
-    _, errors = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == 2
-    assert said in errors.decode()
+def test_what_is_wrong_with_a_file_is_said(tmp_path, monkeypatch, text, target, *, arguments, said):
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    (tmp_path / "thing.py").write_text(text)
+    ran = CliRunner().invoke(app, ["thing", str(tmp_path / target), *arguments], env={"COLUMNS": "200"})
+    assert ran.exit_code == 2
+    assert said in ran.stderr
