@@ -63,8 +63,10 @@ _HANDSHAKE: Final = frozenset(
 )
 
 _log = logging.getLogger("plait.hub.door")
-# An adapter, since picows makes (and keeps) a child of a plain logger for each connection.
+# An adapter, since picows makes (and keeps) a child of a plain logger for each connection. What it tells of
+# each connection at INFO, the hub tells better.
 _picows_log = logging.LoggerAdapter(logging.getLogger("plait.hub.websocket"))
+_picows_log.setLevel(logging.WARNING)
 
 
 class Stream(socket.socket):
