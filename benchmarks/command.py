@@ -2,8 +2,8 @@
 
 Hot paths: a read of a property (never journaled), and an action, which the hub journals with
 synchronous=FULL before it hands it on and again before it answers. The value, input and output are 200 bytes
-of JSON each. Beside them, in the same rounds: a bare picows echo of 200 bytes, and one awaited commit to a
-store like the hub's on the same disk.
+of JSON each. Beside them, in the same rounds: a bare picows echo of 200 bytes, and the journal's two commits
+by themselves, in a store like the hub's on the same disk (`commit_p50` is one of them).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import picows
 
 from benchmarks.figures import Report, versions
 from plait import app
-from plait.hub.contracts import Entry, Principal
+from plait.hub.contracts import Entry, Mark, Principal
 from plait.hub.store.credentials import open_credentials
 from plait.hub.store.sqlite import SqliteStore
 
@@ -92,11 +92,14 @@ async def _measure(report: Report, folder: Path, *, rounds: int, count: int) -> 
     store = SqliteStore(folder / "store")
     journaled = 0
 
-    async def commit() -> None:
+    async def commits() -> None:
+        """Journal one action as the hub does: a commit when it is asked, and one when it has ended."""
         nonlocal journaled
         journaled += 1
         entry = Entry("user:owner", str(journaled), LAMP, "repeat", TEXT.encode(), 0)
-        await store.open_action(entry, None).future()
+        await store.open_action(entry, Mark("s", "user:owner", journaled)).future()
+        entry.state, entry.output = "done", TEXT.encode()
+        await store.close_action(entry).future()
 
     async with contextlib.AsyncExitStack() as stack:
         hub = await stack.enter_async_context(
@@ -114,7 +117,7 @@ async def _measure(report: Report, folder: Path, *, rounds: int, count: int) -> 
         trips: dict[str, Callable[[], Awaitable[Any]]] = {
             "echo": echoed.trip,
             "read": lambda: lamp.read("text"),
-            "commit": commit,
+            "commit": commits,
             "action": lambda: lamp.invoke("repeat", text=TEXT),
         }
         for trip in trips.values():
@@ -126,11 +129,9 @@ async def _measure(report: Report, folder: Path, *, rounds: int, count: int) -> 
     peers = {"picows echo": taken["echo"]}
     report.add("command.rtt_p50", "us", taken["read"], peers=peers)
     report.add("command.journaled_rtt_p50", "us", taken["action"], peers=peers)
-    report.add("command.commit_p50", "us", taken["commit"])
-    allowed = statistics.median(
-        read + 2 * each for read, each in zip(taken["read"], taken["commit"], strict=True)
-    )
-    report.notes.append(f"a read and two commits take {allowed:.0f} us together")
+    report.add("command.commit_p50", "us", [both / 2 for both in taken["commit"]])
+    allowed = statistics.median(map(sum, zip(taken["read"], taken["commit"], strict=True)))
+    report.notes.append(f"a read and an action's two commits take {allowed:.0f} us together")
 
 
 def run(quick: bool) -> Report:

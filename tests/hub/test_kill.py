@@ -34,6 +34,7 @@ class Process:
             *(sys.executable, "-c", "from plait.cli.hub import app; app()"),
             *("--port", str(self.port), "--data", str(self.data)),
             stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         async with asyncio.timeout(20):
             while not (await self.process.stdout.readline()).startswith(b"Log in"):

@@ -73,8 +73,8 @@ async def test_a_task_can_wait_for_one():
     reply.set(3)
     assert await future == 3
     failed = Reply()
-    failed.fail(OSError())
-    with pytest.raises(OSError):
+    failed.fail(OSError("no disk"))
+    with pytest.raises(OSError, match="no disk"):
         await failed.future()
 
 

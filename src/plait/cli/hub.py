@@ -96,8 +96,12 @@ def _settings(**given: object) -> Settings:
 
 
 async def _serve(settings: Settings) -> None:
+    import structlog
+
     from plait.hub.main import Hub
 
+    # Standard output is for the address and the link alone.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

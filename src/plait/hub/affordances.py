@@ -7,9 +7,11 @@ jsonschema-rs. A description comes from a device that may be broken or hostile, 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema_rs
+import msgspec
 from msgspec import UNSET
 
 from plait.hub.contracts import ThingRecord
@@ -26,6 +28,18 @@ _DEEPEST: Final = 64
 _MOST: Final = 1000
 """Affordances of one kind: a bound on what one device can make the hub compile."""
 _LONGEST_ID: Final = 512
+
+_TERMS: Final = frozenset(
+    {
+        *("type", "const", "enum", "oneOf", "format"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("minLength", "maxLength", "pattern", "contentEncoding", "contentMediaType"),
+        *("items", "minItems", "maxItems", "properties", "required"),
+        *("allOf", "anyOf", "not", "additionalProperties", "patternProperties", "uniqueItems"),
+        *_REFERENCES,
+    }
+)
+"""What constrains a value: TD 1.1's terms (section 5.3.2), and those that JSON Schema has beside them."""
 
 Validator = jsonschema_rs.Draft7Validator
 
@@ -47,7 +61,7 @@ class Compiled:
     def __init__(self, schema: Mapping[str, Any] | None, where: str, *, readonly: bool = False) -> None:
         self.readonly = readonly
         self._validator = _compile(schema, where)
-        self._object = schema is not None and schema.get("type") == "object"
+        self._object = isinstance(schema, dict) and schema.get("type") == "object"
 
     def check(self, value: Any, member: str) -> None:
         """Raise `InvalidValue` where the value breaks the schema; its field starts with `member`.
@@ -154,18 +168,27 @@ def _affordances(description: dict[str, Any], kind: str) -> Iterator[tuple[str, 
 
 
 def _compile(schema: Any, where: str) -> Validator | None:
-    if schema is None or schema == {}:
+    if schema is None:
         return None
     if not isinstance(schema, dict):
         raise InvalidDescription("a data schema is an object", field=where)
-    _refuse_references(schema, where)
+    terms = {term: value for term, value in schema.items() if term in _TERMS}
+    if not terms:
+        return None
+    _refuse_references(terms, where)
     try:
-        return Validator(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
+        return _validator(msgspec.json.encode(terms))
     except jsonschema_rs.ValidationError as error:
         steps = list(error.instance_path)
         raise InvalidDescription(str(error.message)[:500], field=where + pointer(*steps)) from error
     except ValueError as error:
         raise InvalidDescription(str(error)[:500], field=where) from error
+
+
+@lru_cache(maxsize=4096)
+def _validator(schema: bytes) -> Validator:
+    """Compile a schema once, however many things of one model say it."""
+    return Validator(msgspec.json.decode(schema), offline=True, pattern_options=jsonschema_rs.RegexOptions())
 
 
 def _refuse_references(schema: Any, where: str) -> None:

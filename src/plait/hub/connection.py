@@ -50,6 +50,8 @@ GOODBYE: Final = 1000
 
 _MOST_EARLY: Final = 256 << 10
 """Bytes that a client may send between its hello and our answer, and 1 message for each KiB of it."""
+_MOST_UNSETTLED: Final = 150_000
+"""Messages of a client that wait for the store: more than fit into the 8 MiB that a client may have on the way."""
 _MOST_LOGGED: Final = 10
 """Bad messages of one connection that get a line in the log."""
 
@@ -130,6 +132,9 @@ class Connection:
         if message.ack is not UNSET:
             client.outbox.flush()
         if not fresh:
+            return
+        if client.session.received - client.session.ack > _MOST_UNSETTLED:
+            self._clients.lose(client, 4003, "too much that is not settled yet")
             return
         if message.operation in SESSION_OPERATIONS:
             self._beside(client, message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
 
 metadata: Final = MetaData()
 
@@ -55,6 +55,7 @@ events: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# Clustered by its key as well, and so is `sessions`: a commit writes one page of each, and no index.
 actions: Final = Table(
     "actions",
     metadata,
@@ -68,7 +69,7 @@ actions: Final = Table(
     Column("output", LargeBinary),
     Column("opened", Integer, nullable=False),
     Column("closed", Integer),
-    Index("actions_pending", "state", sqlite_where=Column("state") == "pending"),
+    sqlite_with_rowid=False,
 )
 
 # How far each session was committed; written in the same transaction as what it covers.
@@ -79,6 +80,7 @@ sessions: Final = Table(
     Column("principal", Text, nullable=False),
     Column("seq", Integer, nullable=False),
     Column("updated", Integer, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 tokens: Final = Table(

@@ -56,14 +56,15 @@ def upgrade() -> None:
         sa.Column("output", sa.LargeBinary),
         sa.Column("opened", sa.Integer, nullable=False),
         sa.Column("closed", sa.Integer),
+        sqlite_with_rowid=False,
     )
-    op.create_index("actions_pending", "actions", ["state"], sqlite_where=sa.text("state = 'pending'"))
     op.create_table(
         "sessions",
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("principal", sa.Text, nullable=False),
         sa.Column("seq", sa.Integer, nullable=False),
         sa.Column("updated", sa.Integer, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "tokens",
