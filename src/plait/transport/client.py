@@ -20,7 +20,7 @@ from plait.transport.reconnect import NEXT, Backoff, Phase
 from plait.wire import messages
 from plait.wire.codec import Encoded
 from plait.wire.errors import ActionFailed, Busy, PlaitError, SessionLost, Timeout, Unauthorized, from_problem
-from plait.wire.requests import Requests
+from plait.transport.requests import Requests
 from plait.wire.session import Session
 
 if TYPE_CHECKING:
