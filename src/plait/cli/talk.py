@@ -82,7 +82,7 @@ def parse(text: str, schema: Mapping[str, Any] | None = None) -> Any:
 def shown(value: Any, unit: str = "") -> Text:
     """Return a value as people read it, with its unit."""
     if isinstance(value, bool):
-        text = Text("true" if value else "false", style="bold green" if value else "bold red")
+        text = Text("true" if value else "false", style="bold green" if value else "bold")
     elif isinstance(value, str):
         text = Text(value, style="bold")
     else:

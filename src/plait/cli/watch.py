@@ -9,6 +9,7 @@ from rich.text import Text
 
 from plait import app
 from plait.cli.talk import Hub, Json, ThingName, Token, clock, console, plain, print_json, shown, talk
+from plait.wire.messages import now
 
 
 def command(
@@ -38,7 +39,7 @@ async def _follow(
         proxy = home.find(thing)
         out, pretty = console(), sys.stdout.isatty()
         if pretty:
-            home.on_state = _say_state
+            home.on_state = _Connection().moved
         seen = 0
         async for change in proxy.watch(*names):
             if as_json:
@@ -66,6 +67,21 @@ def _line(thing: app.ThingProxy, change: app.Change) -> Text:
     return Text.assemble(time, "  ", change.name, " ", shown(change.value, unit))
 
 
-def _say_state(state: str) -> None:
-    if state == "lost":
-        console().print(Text("          the hub is gone; dialling on", style="dim"))
+class _Connection:
+    """Tells once that the hub is gone, and once that it is back."""
+
+    def __init__(self) -> None:
+        self._gone = False
+
+    def moved(self, state: str) -> None:
+        """Take a change of the connection."""
+        if state == "lost" and not self._gone:
+            self._gone = True
+            self._say("the hub is gone; dialling on")
+        elif state in {"connected", "resumed"} and self._gone:
+            self._gone = False
+            self._say("the hub is back")
+
+    @staticmethod
+    def _say(text: str) -> None:
+        console().print(Text(f"{clock(now())}  {text}", style="dim"))
