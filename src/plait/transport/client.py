@@ -17,10 +17,10 @@ from msgspec import UNSET
 from plait.transport import websocket
 from plait.transport.conversation import Conversation
 from plait.transport.reconnect import NEXT, Backoff, Phase
+from plait.transport.requests import Requests
 from plait.wire import messages
 from plait.wire.codec import Encoded
 from plait.wire.errors import ActionFailed, Busy, PlaitError, SessionLost, Timeout, Unauthorized, from_problem
-from plait.transport.requests import Requests
 from plait.wire.session import Session
 
 if TYPE_CHECKING:
