@@ -1,0 +1,1 @@
+"""Measurements that a decision rests on; not benchmarks of what was built."""
