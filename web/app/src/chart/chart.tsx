@@ -125,13 +125,15 @@ function draw(plot: UPlot, { times, values }: Columns, now: number, window: numb
 }
 
 /** Keep a little air around the line, and do not blow noise up to the full height. */
-function range(_plot: UPlot, min: number | null, max: number | null): UPlot.Range.MinMax {
-  if (min === null || max === null) {
-    return [0, 1];
-  }
-  const least = Math.max(Math.abs(min), Math.abs(max)) * 0.01 || 1;
-  const air = Math.max((max - min) * 0.15, (least - (max - min)) / 2);
-  return [min - air, max + air];
+function rangeFor({ schema }: PlannedProperty): UPlot.Range.Function {
+  return (_plot, min, max) => {
+    if (min === null || max === null) {
+      return [0, 1];
+    }
+    const least = schema.type === "integer" ? 4 : Math.max(Math.abs(min), Math.abs(max)) * 0.01 || 1;
+    const air = Math.max((max - min) * 0.15, (least - (max - min)) / 2);
+    return [min - air, max + air];
+  };
 }
 
 function make(
@@ -146,7 +148,7 @@ function make(
   const line = colour("--chart-line");
   const quiet = colour("--ink-3");
   const grid = { stroke: colour("--line"), width: 1 };
-  const font = `500 11.5px ${styles.fontFamily}`;
+  const font = `500 12px ${styles.fontFamily}`;
   const axes: UPlot.Axis[] = bare
     ? [{ show: false }, { show: false }]
     : [
@@ -177,7 +179,7 @@ function make(
       padding: bare ? [4, 0, 0, 0] : [12, 12, 0, 0],
       legend: { show: false },
       cursor: { show: !bare, y: false, points: { size: 9 } },
-      scales: { x: { time: true, auto: false }, y: { range } },
+      scales: { x: { time: true, auto: false }, y: { range: rangeFor(property) } },
       axes,
       series: [
         {},
