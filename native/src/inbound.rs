@@ -21,7 +21,6 @@ impl Peer {
             RtcEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 tracing::debug!(peer = self.shared.id, "no candidate pair works");
             }
-            RtcEvent::MediaAdded(added) => self.on_media_added(added.mid),
             RtcEvent::MediaChanged(changed) => self.on_media_changed(changed.mid),
             RtcEvent::MediaData(data) => self.on_frame(data),
             RtcEvent::KeyframeRequest(request) => self.on_keyframe_request(request.mid),

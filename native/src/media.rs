@@ -145,9 +145,15 @@ impl Peer {
         writer.map(|writer| writer.payload_params().copied().collect()).unwrap_or_default()
     }
 
-    pub fn on_media_added(&mut self, mid: Mid) {
-        if self.media_mut(mid).is_none() {
-            self.media.push(Media::new(mid, true));
+    /// Takes up the far end's media lines. str0m tells of them only when SRTP is ready; applications
+    /// want them with the answer.
+    pub fn adopt_media(&mut self, mids: &[String]) {
+        for mid in mids {
+            let mid = Mid::from(mid.as_str());
+            let usable = self.rtc.as_ref().and_then(|rtc| rtc.media(mid)).is_some_and(|m| !m.disabled());
+            if usable && self.media_mut(mid).is_none() {
+                self.media.push(Media::new(mid, true));
+            }
         }
     }
 

@@ -20,7 +20,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 const CHECKS: usize = 22;
 const STATS_EVERY: Duration = Duration::from_secs(1);
 /// Unacknowledged channel bytes inside SCTP, and so the most that one round trip carries.
-const SCTP_BUFFER: usize = 2 << 20;
+const SCTP_BUFFER: usize = 256 << 10;
 /// The longest message that we take; told in SDP.
 pub const MAX_MESSAGE: u32 = 256 << 10;
 /// Candidates kept until the remote description is there, and remote candidates used at all.
@@ -38,6 +38,13 @@ impl Peer {
         let Some(rtc) = &mut self.rtc else {
             return Err("the connection is closed".to_owned());
         };
+        if let Some((_, sdp)) = &self.pending {
+            if media.is_empty() {
+                // Asked again. Channels made since then open with the answer.
+                return Ok(Answer::Description { sdp: sdp.clone(), mids: Vec::new() });
+            }
+            return Err("an offer is out already: wait for its answer".to_owned());
+        }
         let mut change = rtc.sdp_api();
         let mut mids = Vec::with_capacity(media.len());
         for request in media {
@@ -51,10 +58,11 @@ impl Peer {
         let Some((offer, pending)) = change.apply() else {
             return Err("nothing to negotiate: add a transceiver or a data channel first".to_owned());
         };
-        self.pending = Some(pending);
+        let sdp = offer.to_sdp_string();
+        self.pending = Some((pending, sdp.clone()));
         self.media.extend(mids.iter().map(|mid| Media::new(*mid, false)));
         let mids = mids.iter().map(ToString::to_string).collect();
-        Ok(Answer::Description { sdp: offer.to_sdp_string(), mids })
+        Ok(Answer::Description { sdp, mids })
     }
 
     pub fn accept(
@@ -78,6 +86,7 @@ impl Peer {
             self.media.retain(|media| rtc.media(media.mid).is_some());
         }
         let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| error.to_string())?;
+        self.adopt_media(&remote.mids);
         self.on_remote(remote, now);
         Ok(Answer::Description { sdp: answer.to_sdp_string(), mids: Vec::new() })
     }
@@ -86,7 +95,7 @@ impl Peer {
         let remote = sdp::read_remote(sdp);
         let answer = SdpAnswer::from_sdp_string(&remote.sdp).map_err(|error| error.to_string())?;
         self.advance(now);
-        let (Some(rtc), Some(pending)) = (&mut self.rtc, self.pending.take()) else {
+        let (Some(rtc), Some((pending, _))) = (&mut self.rtc, self.pending.take()) else {
             return Err("no offer waits for an answer".to_owned());
         };
         rtc.sdp_api().accept_answer(pending, answer).map_err(|error| error.to_string())?;

@@ -11,7 +11,7 @@ use str0m::change::SdpPendingOffer;
 use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive};
 use str0m::stats::{MediaEgressStats, MediaIngressStats, PeerStats};
-use str0m::{Candidate, Input, Output, Rtc};
+use str0m::{Candidate, Input, Output, Rtc, RtcError};
 
 use crate::channel::{Channel, Message};
 use crate::command::{PeerConfig, Request};
@@ -37,6 +37,8 @@ const HOLD_ABOVE: usize = 8 << 20;
 pub const RESUME_BELOW: usize = 2 << 20;
 /// Held packets; more than a full window (1 MiB), so that only duplicates are lost.
 const MOST_HELD: usize = 2 << 20;
+/// Addresses that the far end may send from.
+const MOST_SOURCES: usize = 64;
 /// Errors in one drain that are a peer's bad packets; more mean that str0m is stuck.
 const MOST_ERRORS: usize = 100;
 
@@ -73,6 +75,15 @@ pub enum State {
     Over(bool),
 }
 
+/// A close under way.
+struct Closing {
+    reason: String,
+    /// The goodbyes have until then to get out.
+    until: Instant,
+    /// str0m has begun; it refuses while SCTP is still being set up.
+    begun: bool,
+}
+
 /// A datagram that waits until Python has caught up.
 struct Held {
     local: SocketAddr,
@@ -105,7 +116,8 @@ pub struct Peer {
     pub remote_candidates: Vec<Candidate>,
     /// Remote candidates that came before the remote description.
     pub early_candidates: Vec<Candidate>,
-    pub pending: Option<SdpPendingOffer>,
+    /// Our offer that waits for its answer, and its text.
+    pub pending: Option<(SdpPendingOffer, String)>,
     pub remote_known: bool,
     pub candidates_told: bool,
     pub has_channels: bool,
@@ -113,6 +125,8 @@ pub struct Peer {
     pub channel_keys: HashMap<ChannelId, u64>,
     pub next_remote_key: u64,
     pub media: Vec<Media>,
+    /// Where checks with our credentials came from.
+    sources: Vec<SocketAddr>,
     /// The pair that str0m sends on: (local, remote).
     pub selected: Option<(SocketAddr, SocketAddr)>,
     pub counters: Counters,
@@ -123,8 +137,7 @@ pub struct Peer {
     held_bytes: usize,
     heard: Instant,
     connect_by: Option<Instant>,
-    /// Why we are closing; the goodbyes are still going out until the time given.
-    closing: Option<(String, Instant)>,
+    closing: Option<Closing>,
     rtc_deadline: Option<Instant>,
 }
 
@@ -148,6 +161,7 @@ impl Peer {
             channel_keys: HashMap::new(),
             next_remote_key: 1 << 32,
             media: Vec::new(),
+            sources: Vec::new(),
             selected: None,
             counters: Counters::default(),
             peer_stats: None,
@@ -271,13 +285,18 @@ impl Peer {
     }
 
     fn input(&mut self, now: Instant, destination: SocketAddr, source: SocketAddr, datagram: &[u8]) {
+        let known = self.knows(source);
         let Some(rtc) = &mut self.rtc else { return };
         let Ok(receive) = Receive::new(Protocol::Udp, source, destination, datagram) else {
             self.counters.discarded += 1;
             return;
         };
         let input = Input::Receive(now, receive);
-        if !rtc.accepts(&input) {
+        if rtc.accepts(&input) {
+            if is_stun(datagram) && self.sources.len() < MOST_SOURCES && !self.sources.contains(&source) {
+                self.sources.push(source);
+            }
+        } else if is_stun(datagram) || !known {
             self.counters.discarded += 1;
             return;
         }
@@ -287,6 +306,12 @@ impl Peer {
             tracing::debug!(peer = self.shared.id, %error, "input");
         }
         self.drain();
+    }
+
+    /// Whether the far end may send from `source`. Its first DTLS flight is often here before our own
+    /// check of the pair is answered; refused, it would come again only a second later.
+    fn knows(&self, source: SocketAddr) -> bool {
+        self.sources.contains(&source) || self.remote_candidates.iter().any(|c| c.addr() == source)
     }
 
     /// Whether Python is so far behind that SCTP must wait. Says so to Python first, and looks again
@@ -335,6 +360,15 @@ impl Peer {
                     }
                 }
                 Ok(Output::Event(event)) => self.on_event(event),
+                Err(RtcError::Sctp(error)) => {
+                    // str0m met the far end's goodbye while SCTP was still being set up, and stumbled.
+                    tracing::debug!(peer = self.shared.id, %error, "output");
+                    self.closed_by_far_end(Instant::now());
+                    errors += 1;
+                    if errors > MOST_ERRORS {
+                        return;
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(peer = self.shared.id, %error, "output");
                     errors += 1;
@@ -349,6 +383,7 @@ impl Peer {
     /// Writes waiting channel messages, brings gauges up to date, sends what is due.
     pub fn settle(&mut self, poller: &Poller, now: Instant) {
         self.pump(now);
+        self.say_goodbye();
         for socket in &mut self.sockets {
             socket.flush(poller);
         }
@@ -357,10 +392,10 @@ impl Peer {
 
     /// Looks after what depends on time alone.
     fn watch(&mut self, now: Instant) {
-        if let Some((reason, until)) = &self.closing {
+        if let Some(closing) = &self.closing {
             let drained = self.rtc.as_ref().is_none_or(|rtc| !rtc.is_alive());
-            if drained || now >= *until {
-                let reason = reason.clone();
+            if drained || now >= closing.until {
+                let reason = closing.reason.clone();
                 self.end(true, &reason);
             }
             return;
@@ -398,7 +433,7 @@ impl Peer {
             State::Disconnected => Some(self.heard + LOST),
             _ => None,
         };
-        let closing = self.closing.as_ref().map(|(_, until)| *until);
+        let closing = self.closing.as_ref().map(|closing| closing.until);
         [self.rtc_deadline, watch, closing].into_iter().flatten().min()
     }
 
@@ -415,19 +450,23 @@ impl Peer {
             return;
         }
         self.advance(now);
-        self.closing = Some((reason.to_owned(), now + LINGER));
-        if let Some(rtc) = &mut self.rtc {
-            if let Err(error) = rtc.close() {
-                tracing::debug!(peer = self.shared.id, %error, "close");
-            }
-            self.drain();
-        }
+        self.closing = Some(Closing { reason: reason.to_owned(), until: now + LINGER, begun: false });
     }
 
-    /// The far end said goodbye; str0m's own goodbye still drains.
+    fn say_goodbye(&mut self) {
+        let (Some(rtc), Some(closing)) = (&mut self.rtc, &mut self.closing) else { return };
+        if closing.begun {
+            return;
+        }
+        closing.begun = rtc.close().is_ok();
+        self.drain();
+    }
+
+    /// The far end said goodbye; str0m's own goodbye drains by itself.
     pub fn closed_by_far_end(&mut self, now: Instant) {
         if self.closing.is_none() {
-            self.closing = Some(("the far end closed the connection".to_owned(), now + LINGER));
+            let reason = "the far end closed the connection".to_owned();
+            self.closing = Some(Closing { reason, until: now + LINGER, begun: true });
         }
     }
 
@@ -436,11 +475,12 @@ impl Peer {
         if self.is_over() {
             return;
         }
+        // The reason first: it is also why the channels close.
+        self.change(State::Over(wished), reason);
         let keys: Vec<u64> = self.channels.keys().copied().collect();
         for key in keys {
             self.forget_channel(key);
         }
-        self.change(State::Over(wished), reason);
     }
 
     fn change(&mut self, state: State, reason: &str) {

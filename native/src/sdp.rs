@@ -14,6 +14,8 @@ pub struct Remote {
     pub candidates: Vec<Candidate>,
     /// Candidates that we cannot use: mDNS names, TCP, malformed lines.
     pub ignored: u64,
+    /// The names of its media lines, channels included.
+    pub mids: Vec<String>,
     pub has_channels: bool,
     /// The longest message that the far end takes, in bytes; `usize::MAX` where it sets no limit.
     pub max_message_size: usize,
@@ -33,6 +35,7 @@ pub fn read_remote(sdp: &str) -> Remote {
         sdp: String::with_capacity(sdp.len()),
         candidates: Vec::new(),
         ignored: 0,
+        mids: Vec::new(),
         has_channels: false,
         max_message_size: ASSUMED_MESSAGE_SIZE,
     };
@@ -44,7 +47,9 @@ pub fn read_remote(sdp: &str) -> Remote {
             }
             continue;
         }
-        if line.starts_with("m=application ") {
+        if let Some(mid) = line.strip_prefix("a=mid:") {
+            remote.mids.push(mid.trim().to_owned());
+        } else if line.starts_with("m=application ") {
             remote.has_channels = true;
         } else if let Some(size) = line.strip_prefix("a=max-message-size:") {
             let size = size.trim().parse().unwrap_or(ASSUMED_MESSAGE_SIZE);
@@ -78,8 +83,9 @@ pub fn read_candidate(line: &str) -> Result<Parsed, String> {
     if address.ends_with(".local") || !transport.eq_ignore_ascii_case("udp") || component != "1" {
         return Ok(Parsed::Ignored);
     }
-    if address.parse::<IpAddr>().is_err() {
-        return Err(format!("not an address: {address:.80}"));
+    let usable = |ip: IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+    if port == "0" || !address.parse().is_ok_and(usable) {
+        return Err(format!("not an address to send to: {address:.80} port {port}"));
     }
     match Candidate::from_sdp_string(line) {
         Ok(candidate) => Ok(Parsed::Usable(Box::new(candidate))),
@@ -118,6 +124,9 @@ mod tests {
             "candidate:1 1 udp x 192.168.1.9 40000 typ host",
             "candidate:1 1 udp 1 192.168.1.999 40000 typ host",
             "candidate:1 1 udp 1 192.168.1.9 400000 typ host",
+            "candidate:1 1 udp 1 192.168.1.9 0 typ host",
+            "candidate:1 1 udp 1 224.0.0.1 40000 typ host",
+            "candidate:1 1 udp 1 :: 40000 typ host",
             "candidate:1 1 udp 1 192.168.1.9 40000 typ guest",
             "candidate:1 1 udp 1 example.org 40000 typ host",
         ] {
@@ -129,11 +138,12 @@ mod tests {
     fn a_description_is_taken_apart() {
         let remote = read_remote(&format!(
             "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na={HOST}\r\n\
-             a=candidate:2 1 udp 1 x.local 9 typ host\r\na=max-message-size:262144\r\n"
+             a=mid:0\r\na=candidate:2 1 udp 1 x.local 9 typ host\r\na=max-message-size:262144\r\n"
         ));
         assert_eq!(remote.candidates.len(), 1);
         assert_eq!(remote.ignored, 1);
         assert!(remote.has_channels);
+        assert_eq!(remote.mids, ["0"]);
         assert_eq!(remote.max_message_size, 262_144);
         assert!(!remote.sdp.contains("candidate"));
     }

@@ -1,0 +1,233 @@
+"""Against a real Chromium, in both roles."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+
+import pytest
+
+from plait.rtc import EncodedFrame, IceCandidate, PeerConnection, SessionDescription
+
+CHROMIUM = shutil.which("chromium")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
+]
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+SCRIPT = """
+window.pc = new RTCPeerConnection();
+window.messages = [];
+window.states = [];
+pc.onicecandidate = (event) => toPython("candidate", event.candidate && event.candidate.toJSON());
+pc.onconnectionstatechange = () => states.push(pc.connectionState);
+window.adopt = (channel) => {
+  window.channel = channel;
+  channel.binaryType = "arraybuffer";
+  channel.onclose = () => toPython("closed", null);
+  channel.onmessage = (event) => {
+    const text = typeof event.data === "string";
+    channel.send(event.data);
+    toPython("message", text ? event.data : event.data.byteLength);
+  };
+};
+pc.ondatachannel = (event) => adopt(event.channel);
+pc.ontrack = (event) => {
+  const video = document.createElement("video");
+  video.muted = true;
+  video.autoplay = true;
+  video.playsInline = true;
+  video.srcObject = new MediaStream([event.track]);
+  document.body.append(video);
+  window.video = video;
+};
+window.decoded = async () => {
+  const out = {};
+  for (const report of (await pc.getStats()).values()) {
+    if (report.type === "inbound-rtp" && report.kind === "video") {
+      out.frames = report.framesDecoded;
+      out.keys = report.keyFramesDecoded;
+      out.width = report.frameWidth;
+    }
+    if (report.type === "codec") out.codec = report.mimeType;
+  }
+  return out;
+};
+"""
+
+
+@pytest.fixture
+async def page():
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as play:
+        browser = await play.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        page = await browser.new_page()
+        await page.goto("about:blank")
+        page.inbox = asyncio.Queue()
+        await page.expose_function("toPython", lambda kind, value: page.inbox.put_nowait((kind, value)))
+        await page.evaluate(SCRIPT)
+        yield page
+        await browser.close()
+
+
+async def carry(peer: PeerConnection, page) -> asyncio.Queue:
+    """Carry candidates both ways; what else the page says is queued."""
+    rest: asyncio.Queue = asyncio.Queue()
+    tasks = set()
+
+    def to_page(candidate: IceCandidate | None) -> None:
+        if candidate is not None:
+            init = {"candidate": candidate.candidate, "sdpMLineIndex": 0}
+            task = asyncio.ensure_future(page.evaluate("(c) => pc.addIceCandidate(c)", init))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def from_page() -> None:
+        while True:
+            kind, value = await page.inbox.get()
+            if kind == "candidate":
+                peer.add_ice_candidate(value and IceCandidate(value["candidate"], value["sdpMid"]))
+            else:
+                rest.put_nowait((kind, value))
+
+    peer.on_ice_candidate = to_page
+    rest.pump = asyncio.create_task(from_page())
+    return rest
+
+
+async def offer_to(peer: PeerConnection, page) -> None:
+    offer = await peer.create_offer()
+    answer = await page.evaluate(
+        """async (sdp) => {
+          await pc.setRemoteDescription({ type: "offer", sdp });
+          await pc.setLocalDescription();
+          return pc.localDescription.sdp;
+        }""",
+        offer.sdp,
+    )
+    await peer.set_answer(SessionDescription("answer", answer))
+
+
+async def accept_from(peer: PeerConnection, page, prepare: str) -> None:
+    offer = await page.evaluate(
+        f"""async () => {{ {prepare}; await pc.setLocalDescription(); return pc.localDescription.sdp; }}"""
+    )
+    answer = await peer.accept(SessionDescription("offer", offer))
+    await page.evaluate('(sdp) => pc.setRemoteDescription({ type: "answer", sdp })', answer.sdp)
+
+
+async def exchange(channel, rest) -> None:
+    for message, told in (
+        ("hello", "hello"),
+        (b"\x00" * 1000, 1000),
+        (b"x" * 65536, 65536),
+        ("☃" * 100,) * 2,
+    ):
+        await channel.send(message)
+        assert await asyncio.wait_for(rest.get(), 10) == ("message", told)
+        assert await asyncio.wait_for(channel.receive(), 10) == message
+
+
+async def watch_street(sender, page, h264, asked) -> dict:
+    """Send the street in a loop until the page has decoded 60 frames."""
+    frames, number, span = len(h264), 0, h264[-1].timestamp + 3600
+    async with asyncio.timeout(30):
+        while True:
+            frame = h264[number % frames]
+            stamp = frame.timestamp + (number // frames) * span
+            sender.send(EncodedFrame(frame.data, stamp, frame.keyframe, "H264"))
+            number += 1
+            if number % 30 == 0:
+                seen = await page.evaluate("decoded()")
+                if seen.get("frames", 0) >= 60:
+                    return seen
+            await asyncio.sleep(0.02)
+
+
+async def test_chromium_answers(page, h264):
+    async with PeerConnection() as peer:
+        rest = await carry(peer, page)
+        channel = peer.create_data_channel("test")
+        sender = peer.add_transceiver("video", direction="sendonly", codecs=("H264",))
+        asked = asyncio.Event()
+        sender.on_keyframe_request = asked.set
+        await offer_to(peer, page)
+        await asyncio.wait_for(peer.connected(), 15)
+        await asyncio.wait_for(channel.opened(), 10)
+        await exchange(channel, rest)
+        assert sender.codec == "H264"
+        seen = await watch_street(sender, page, h264, asked)
+        assert seen["codec"] == "video/H264"
+        assert seen["width"] == 768
+        report = await peer.stats()
+        assert report["CP"]["state"] == "succeeded"
+    assert (await asyncio.wait_for(rest.get(), 10))[0] == "closed"
+    rest.pump.cancel()
+
+
+async def test_chromium_offers(page, h264):
+    async with PeerConnection() as peer:
+        rest = await carry(peer, page)
+        channels: asyncio.Queue = asyncio.Queue()
+        peer.on_data_channel = channels.put_nowait
+        tracks: asyncio.Queue = asyncio.Queue()
+        peer.on_track = tracks.put_nowait
+        await accept_from(
+            peer,
+            page,
+            'adopt(pc.createDataChannel("test", { protocol: "p", ordered: false }));'
+            'pc.addTransceiver("video", { direction: "recvonly" });',
+        )
+        await asyncio.wait_for(peer.connected(), 15)
+        channel = await asyncio.wait_for(channels.get(), 10)
+        assert (channel.label, channel.protocol, channel.ordered) == ("test", "p", False)
+        await exchange(channel, rest)
+        sender = await asyncio.wait_for(tracks.get(), 10)
+        assert sender.direction == "sendonly"
+        assert "H264" in sender.codecs
+        seen = await watch_street(sender, page, h264, None)
+        assert seen["frames"] >= 60
+        rest.pump.cancel()
+
+
+async def test_chromium_sends_video_and_asks_nothing_back(page):
+    async with PeerConnection() as peer:
+        rest = await carry(peer, page)
+        tracks: asyncio.Queue = asyncio.Queue()
+        peer.on_track = tracks.put_nowait
+        await accept_from(
+            peer,
+            page,
+            """const canvas = document.createElement("canvas");
+            canvas.width = 320; canvas.height = 240;
+            const draw = canvas.getContext("2d");
+            setInterval(() => { draw.fillStyle = `hsl(${Date.now() / 10 % 360} 90% 50%)`;
+              draw.fillRect(0, 0, 320, 240); }, 40);
+            const stream = canvas.captureStream(25);
+            pc.addTrack(stream.getVideoTracks()[0], stream);""",
+        )
+        await asyncio.wait_for(peer.connected(), 15)
+        receiver = await asyncio.wait_for(tracks.get(), 10)
+        async with asyncio.timeout(20):
+            first = await receiver.receive()
+            assert first.keyframe
+            assert first.codec in receiver.codecs
+            for _ in range(20):
+                assert (await receiver.receive()).timestamp > first.timestamp
+            receiver.request_keyframe()
+            while not (await receiver.receive()).keyframe:
+                pass
+        rest.pump.cancel()
