@@ -9,6 +9,7 @@ import resource
 import socket
 import ssl
 import struct
+import sys
 from pathlib import Path
 
 import httpx
@@ -226,6 +227,71 @@ async def test_hundreds_come_and_go_in_every_way_and_nothing_stays(files, tls):
         await until(lambda: not door.counters()["active"])
         assert door.counters()["websockets"] == 0
         await until(lambda: descriptors() <= before)
+
+
+async def test_what_breaks_tls_later_on_ends_that_connection(files):
+    async with make(files, tls=True) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port, ssl=files[1])
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"done")
+        os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x14" + os.urandom(20))
+        with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
+            await reader.read()
+        assert door.counters()["tls_failed"] == 1
+        await works(door, files, tls=True)
+        writer.close()
+
+
+async def test_a_client_that_comes_back_resumes_its_tls_session(files):
+    async with make(files, tls=True) as door:
+
+        def ask(session):
+            plain = socket.create_connection(("127.0.0.1", door.port))
+            with files[1].wrap_socket(plain, server_hostname="localhost", session=session) as secure:
+                secure.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                while secure.recv(1000):
+                    pass
+                return secure.session, secure.session_reused
+
+        session, reused = await asyncio.to_thread(ask, None)
+        assert not reused
+        assert (await asyncio.to_thread(ask, session))[1]
+
+
+STARVED = """
+import resource, socket, sys, time
+from plait import _native
+door = _native.Door("127.0.0.1", 0)
+clients = [socket.socket() for _ in range(40)]
+resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))  # the door has a few left, not the 40 that it needs
+for client in clients:
+    client.connect(door.addresses[0])
+for client in clients:
+    client.sendall(b"GET")
+time.sleep(0.5)
+few = len(door.accepted())
+began = time.process_time()
+time.sleep(0.5)
+busy = time.process_time() - began
+for client in clients[:30]:
+    client.close()
+time.sleep(1)
+more = len(door.accepted())
+door.close()
+print(few, more, busy)
+"""
+
+
+async def test_a_process_out_of_descriptors_waits_and_goes_on():
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STARVED, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    few, more, busy = map(float, said.split())
+    assert few < 40
+    assert more > 0
+    assert busy < 0.25, "it must not spin while it waits"
 
 
 async def test_the_oldest_silent_connection_makes_room(files):
