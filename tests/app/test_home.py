@@ -10,7 +10,16 @@ import pytest
 from plait import app
 from plait.testing import HubProcess, connected, running_hub, served
 from plait.thing import Thing, action, event, prop
-from plait.wire.errors import Expired, Forbidden, InvalidValue, Offline, Timeout, Unauthorized, UnknownThing
+from plait.wire.errors import (
+    Expired,
+    Forbidden,
+    InvalidValue,
+    Offline,
+    SessionLost,
+    Timeout,
+    Unauthorized,
+    UnknownThing,
+)
 
 
 class Mode(enum.Enum):
@@ -271,3 +280,15 @@ async def test_hub_and_token_come_from_the_environment(hub, hall, monkeypatch):
     monkeypatch.setenv("PLAIT_TOKEN", hub.user_token())
     async with app.connect() as home:
         assert await home.thing(hall.id).read("on") is False
+
+
+async def test_what_waits_ends_when_the_connection_is_closed(hub, hall):
+    async with connected(hub) as home:
+        changes = home.thing(hall.id).watch("level")
+        await take(changes, 1)
+        watching = asyncio.create_task(take(changes, 1))
+        waiting = asyncio.create_task(home.wait_for("urn:dev:nothing"))
+        await asyncio.sleep(0)
+    for task in (watching, waiting):
+        with pytest.raises(SessionLost):
+            await asyncio.wait_for(task, 10)

@@ -1,4 +1,5 @@
 import asyncio
+import functools
 import threading
 from datetime import timedelta
 from typing import Annotated, Any
@@ -211,3 +212,22 @@ async def test_writes_of_one_property_are_done_in_order():
     )
     assert order == [1, 2, 3]
     assert slow.level == 3
+
+
+async def test_a_decorator_may_hide_that_an_action_is_async():
+    def logged(function):
+        @functools.wraps(function)
+        def call(*arguments, **members):
+            return function(*arguments, **members)
+
+        return call
+
+    class Shy(Thing):
+        @action
+        @logged
+        async def whisper(self, text: str) -> str:
+            return text.lower()
+
+    assert await Answers(Shy()).answer(request("invokeaction", name="whisper", input={"text": "A"})) == {
+        "output": "a"
+    }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
 import os
 import platform
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
@@ -17,12 +20,12 @@ from plait.app.thing import ThingProxy
 from plait.transport.client import Client
 from plait.wire import messages
 from plait.wire.codec import convert
-from plait.wire.errors import PlaitError, Timeout, UnknownOperation, UnknownThing, from_problem
+from plait.wire.errors import PlaitError, SessionLost, Timeout, UnknownOperation, UnknownThing, from_problem
 from plait.wire.messages import PropertyState, ThingState
 
 if TYPE_CHECKING:
     import ssl as tls
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
     from plait.app.call import Call
@@ -34,6 +37,8 @@ DEFAULT_HUB: Final = "http://127.0.0.1:8080"
 
 _OBSERVE: Final = (messages.SUBSCRIBE_ALL_EVENTS, messages.OBSERVE_ALL_PROPERTIES)
 """What is asked for a thing that is watched: first the events, so that none falls between."""
+
+log = logging.getLogger("plait.app")
 
 SOFTWARE: Final = f"plait/{__version__} python/{platform.python_version()}"
 
@@ -107,6 +112,7 @@ class Home:
         self._known = asyncio.Event()  # the hub has told its things
         self._news = asyncio.Event()  # set and cleared with every change to `_things`
         self._refused: PlaitError | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         await self.client.start(self._timeout)
@@ -198,15 +204,21 @@ class Home:
             raise UnknownThing(f"There is no thing {thing_id}") from None
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something holds of the things."""
+        """Wait until something holds of the things.
+
+        Raises:
+            PlaitError: the connection was closed for good.
+        """
         while not holds():
+            if self._closed:
+                raise self.client.error or SessionLost("The connection is closed")
             await self._news.wait()
 
     @asynccontextmanager
     async def watching(
         self, thing_id: str, changes: Changes, names: frozenset[str]
-    ) -> AsyncIterator[asyncio.Event]:
-        """Add to `changes` what happens at a thing, first what is known; the event is set with each.
+    ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Add to `changes` what happens at a thing, first what is known. Gives what waits for the next.
 
         Raises:
             UnknownThing: there is no such thing.
@@ -220,13 +232,24 @@ class Home:
                 if request == messages.OBSERVE_ALL_PROPERTIES:
                     watcher.presence(self.state_of(thing_id))
                     watcher.values(answer)
-            yield watcher.changed
+            yield partial(self._next, watcher)
         finally:
             self._watchers[thing_id].remove(watcher)
             if not self._watchers[thing_id]:
                 del self._watchers[thing_id]
                 self._observed.discard(thing_id)
                 await self._stop_observing(thing_id)
+
+    async def _next(self, watcher: _Watcher) -> None:
+        """Wait until something was added.
+
+        Raises:
+            PlaitError: the connection was closed for good.
+        """
+        if self._closed:
+            raise self.client.error or SessionLost("The connection is closed")
+        await watcher.changed.wait()
+        watcher.changed.clear()
 
     def enlist(self, call: Call) -> None:
         """Give a call its signals from now on."""
@@ -287,13 +310,21 @@ class Home:
             self._things[thing_id] = state
             for watcher in self._watchers.get(thing_id, ()):
                 watcher.presence(state)
+        self._tell_news()
+
+    def _tell_news(self) -> None:
         self._news.set()
         self._news.clear()
 
     def _moved(self, state: State) -> None:
-        if state == "connected":
+        if state in {"connected", "closed"}:
             for call in tuple(self._calls.values()):
                 call.lose("the connection to the hub was lost")
+        if state == "closed":
+            self._closed = True
+            self._tell_news()
+            for watcher in itertools.chain.from_iterable(self._watchers.values()):
+                watcher.changed.set()
         if self.on_state is not None:
             self.on_state(state)
 
@@ -307,6 +338,8 @@ class Home:
                 await self._changed(thing_id, message)
             case messages.SIGNAL:
                 await self._signalled(message)
+            case messages.ERROR if message.error is not UNSET:
+                log.error("the hub says: %s", from_problem(message.error))
             case operation if message.message_type == "request":
                 raise UnknownOperation(f"An app does not answer `{operation}`", field="/operation")
 
@@ -338,9 +371,9 @@ class Home:
         self.client.respond(message, call=call.id, output=await call.take_offer(message.data))
 
     async def _stop_observing(self, thing_id: str) -> None:
-        with suppress(PlaitError):
-            for name in (messages.UNOBSERVE_ALL_PROPERTIES, messages.UNSUBSCRIBE_ALL_EVENTS):
-                await self.client.request(name, thing_id=thing_id, timeout=2.0)
+        ends = (messages.UNOBSERVE_ALL_PROPERTIES, messages.UNSUBSCRIBE_ALL_EVENTS)
+        with suppress(PlaitError):  # where the hub is away, it forgets us by itself
+            await asyncio.gather(*(self.client.request(end, thing_id=thing_id, timeout=1.0) for end in ends))
 
     # Names
 

@@ -183,15 +183,18 @@ class ThingProxy:
         Args:
             names: properties and events; absent, all of them, and the presence.
             limit: how many changes may wait.
+
+        Raises:
+            UnknownThing: there is no such thing.
+            Unauthorized: the hub does not take the credential any more.
+            SessionLost: the connection was closed by leaving `connect`.
         """
         changes = Changes(limit)
-        async with self._home.watching(self.id, changes, frozenset(names)) as changed:
+        async with self._home.watching(self.id, changes, frozenset(names)) as another:
             while True:
                 while (change := changes.take()) is not None:
                     yield change
-                changed.clear()
-                if not changes:
-                    await changed.wait()
+                await another()
 
     async def online(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - says what did not come in time
         """Wait until it is connected to the hub.

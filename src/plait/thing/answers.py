@@ -7,7 +7,6 @@ import contextvars
 import inspect
 import logging
 import threading
-from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,7 +51,7 @@ class Answers:
         self._state = state_of(thing)
         self._has = thing.definition
         self._writing = {name: asyncio.Lock() for name in self._has.properties}
-        self._results: OrderedDict[str, asyncio.Task[Any]] = OrderedDict()
+        self._results: dict[str, asyncio.Task[Any]] = {}  # in the order in which they were asked
 
     async def answer(self, request: Message) -> dict[str, Any]:
         """Return the members of the response to a request; whatever goes wrong becomes its error."""
@@ -107,8 +106,7 @@ class Answers:
             call = action.bind(self._thing, request.input)
             task = asyncio.ensure_future(self._run(name, call, request.deadline))
             self._results[key] = task
-            while len(self._results) > REMEMBERED and next(iter(self._results.values())).done():
-                self._results.popitem(last=False)
+            self._forget()
         result = await asyncio.shield(task)
         output = self._has.actions[name].output
         if output is None:
@@ -117,6 +115,12 @@ class Answers:
             return output.dump(result, "/output")[1]
         except PlaitError as error:
             raise ActionFailed(f"`{name}` gave something else than it declares: {error}") from error
+
+    def _forget(self) -> None:
+        """Keep so many results, and all actions that still run."""
+        done = [key for key, task in self._results.items() if task.done()]
+        for key in done[: max(0, len(self._results) - REMEMBERED)]:
+            del self._results[key]
 
     async def _run(self, name: str, call: partial[Any], deadline: datetime | Any) -> Any:
         """Run the device's own code to its deadline; async on the loop, else in a thread.
@@ -133,7 +137,9 @@ class Answers:
         threaded = not inspect.iscoroutinefunction(call.func)
         try:
             async with asyncio.timeout(left) as limit:
-                return await (_in_thread(call) if threaded else call())
+                result = await (_in_thread(call) if threaded else call())
+                # A decorator may hide that a method is async.
+                return await result if inspect.isawaitable(result) else result
         except PlaitError:
             raise
         except Exception as error:
