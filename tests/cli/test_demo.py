@@ -48,8 +48,8 @@ async def gone(processes, within=10.0):
             await asyncio.sleep(0.05)
 
 
-async def test_everything_is_online_and_ends_with_it():
-    async with demo() as (process, ready):
+async def test_everything_is_online_and_ends_with_it(tmp_path):
+    async with demo("--data", str(tmp_path)) as (process, ready):
         assert ready["login"].startswith(ready["url"] + "/#login=")
         async with app.connect(ready["url"], token=ready["token"]) as home:
             things = {thing.id: thing for thing in await home.things()}
@@ -73,6 +73,8 @@ async def test_everything_is_online_and_ends_with_it():
         await asyncio.wait_for(process.wait(), 15)
         assert process.returncode == 0
         await gone(started)
+    assert {each.name for each in tmp_path.iterdir()} >= {"hub", "things", "camera.log"}
+    assert (tmp_path / "hub").stat().st_mode & 0o077 == 0, "the owner's alone"
 
 
 async def test_a_killed_demo_leaves_no_children():
@@ -115,10 +117,3 @@ def test_the_next_free_port_is_taken():
 def test_no_port_at_all_is_said():
     with pytest.raises(DemoError, match="no free port"):
         free_port(70_000)
-
-
-async def test_a_data_folder_is_kept(tmp_path):
-    async with demo("--data", str(tmp_path)):
-        pass
-    assert {each.name for each in tmp_path.iterdir()} >= {"hub", "things", "camera.log"}
-    assert (tmp_path / "hub").stat().st_mode & 0o077 == 0

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import functools
 import http.server
 import itertools
-import os
 import shutil
 import socket
 import sys
@@ -16,8 +16,11 @@ import pytest
 from av.video.frame import PictureType
 
 from plait.media import (
+    Location,
     NotAVideo,
     Source,
+    SourceBroken,
+    SourceBusy,
     SourceForbidden,
     SourceMissing,
     annexb,
@@ -235,12 +238,20 @@ async def test_a_device_that_is_not_there():
         await source.open()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
-async def test_a_file_that_may_not_be_read(tmp_path):
-    path = tmp_path / "x.mp4"
-    path.touch(mode=0)
-    with pytest.raises(SourceForbidden):
-        await Source(str(path)).open()
+@pytest.mark.parametrize(
+    ("raised", "error", "says"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), SourceForbidden, "not allowed to open it"),
+        (OSError(errno.EBUSY, "Device or resource busy"), SourceBusy, "another program is using it"),
+        (OSError(errno.ENODEV, "No such device"), SourceMissing, "no such device"),
+        (OSError(errno.EIO, "Input/output error"), SourceBroken, "input/output error"),
+        (None, SourceBroken, "it cannot be opened"),
+    ],
+)
+def test_what_the_system_says_of_a_device_is_typed(raised, error, says):
+    told = Location.parse("/dev/video0").explain(raised)
+    assert type(told) is error
+    assert str(told) == f"/dev/video0: {says}"
 
 
 async def test_an_address_where_nobody_is_is_tried_again(until):
