@@ -287,6 +287,7 @@ async def test_the_device_page_has_everything_of_the_thing(page):
     await go_to(page, LAMP)
     assert page.url.endswith(f"#/things/{quote(LAMP, safe='')}")
     await expect(page.get_by_role("heading", level=1)).to_be_focused()
+    await expect(page).to_have_title("Lamp · Plait")
     slider = page.get_by_role("slider")
     await slider.fill("35")
     await expect(page.locator('[data-prop="brightness"] output')).to_have_text(re.compile("35"), timeout=SOON)

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
@@ -37,6 +38,33 @@ function budget(): Plugin {
   };
 }
 
+/** What others wrote that goes into the page; its licences go with it. */
+const SHIPPED = [
+  "preact",
+  "@preact/signals",
+  "@preact/signals-core",
+  "uplot",
+  "lucide",
+  "@fontsource-variable/inter",
+] as const;
+
+function licences(): Plugin {
+  return {
+    name: "plait:licences",
+    generateBundle() {
+      const texts = SHIPPED.map((name) => {
+        const folder = `${import.meta.dirname}/../node_modules/${name}`;
+        return `${name}\n\n${readFileSync(`${folder}/LICENSE`, "utf8").trim()}\n`;
+      });
+      this.emitFile({
+        type: "asset",
+        fileName: "licenses.txt",
+        source: texts.join(`\n${"-".repeat(80)}\n\n`),
+      });
+    },
+  };
+}
+
 /** Where the hub listens while the page is developed with `npm run dev`. */
 const HUB = process.env.PLAIT_HUB ?? "http://127.0.0.1:8080";
 
@@ -44,7 +72,7 @@ export default defineConfig({
   root: import.meta.dirname,
   resolve: { alias: { "@plait/sdk": `${import.meta.dirname}/../sdk/src/index.ts` } },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  plugins: [budget()],
+  plugins: [budget(), licences()],
   build: {
     outDir: process.env.PLAIT_PAGE ?? "../../src/plait/hub/page",
     emptyOutDir: true,
@@ -58,7 +86,6 @@ export default defineConfig({
     proxy: {
       "/ws": { target: HUB, ws: true },
       "/api": HUB,
-      "/things": HUB,
     },
   },
 });

@@ -132,7 +132,8 @@ function rangeFor({ schema }: PlannedProperty): UPlot.Range.Function {
     }
     const least = schema.type === "integer" ? 4 : Math.max(Math.abs(min), Math.abs(max)) * 0.01 || 1;
     const air = Math.max((max - min) * 0.15, (least - (max - min)) / 2);
-    return [min - air, max + air];
+    // What is never negative does not look as if it could be.
+    return [min >= 0 ? Math.max(0, min - air) : min - air, max + air];
   };
 }
 
@@ -188,6 +189,10 @@ function make(
           stroke: line,
           width: 2,
           points: { show: false },
+          // Whole numbers jump; they have nothing in between.
+          ...(property.schema.type === "integer" && UPlot.paths.stepped
+            ? { paths: UPlot.paths.stepped({ align: 1 }) }
+            : {}),
           fill: (plot) => fade(plot, line),
         },
       ],

@@ -82,9 +82,13 @@ function Device({ thing }: { thing: Thing }) {
       <div class="device-columns">
         <div class="column">
           {camera && <LiveVideo thing={thing} />}
-          {readings.map((property) => (
-            <ReadingCard key={property.name} thing={thing} property={property} />
-          ))}
+          {readings.length > 0 && (
+            <div class="readings" data-small={camera || undefined}>
+              {readings.map((property) => (
+                <ReadingCard key={property.name} thing={thing} property={property} />
+              ))}
+            </div>
+          )}
           {rest.length > 0 && (
             <section class="card" aria-labelledby="properties">
               <h2 id="properties">Properties</h2>
