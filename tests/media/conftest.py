@@ -65,11 +65,14 @@ def clips(tmp_path_factory):
     )
     return {
         "notes": str(folder / "notes.txt"),
+        "header": str(folder / "header.mp4"),
         "still": str(folder / "still.png"),
         "street": STREET,
         "b_frames": make(folder / "b.mp4", "libx264", options={"bf": "2", "g": "25", "b-adapt": "0"}),
         "transport": make(folder / "plain.ts", "libx264", options=plain),
         "rare": make(folder / "rare.mp4", "libx264", options=plain | {"g": "250"}, frames=100),
+        "one": make(folder / "one.mp4", "libx264", options=plain, frames=1),
+        "one_encoded": make(folder / "one.avi", "mjpeg", frames=1, pix_fmt="yuvj420p"),
         "short": make(folder / "short.mp4", "libx264", options=plain, frames=20),
         "sound": make(folder / "aac.mp4", "libx264", options=plain, frames=20, audio="aac"),
         "opus": make(folder / "opus.mkv", "libx264", options=plain, frames=20, audio="libopus"),

@@ -10,6 +10,7 @@ import shutil
 import socket
 import sys
 import threading
+from fractions import Fraction
 
 import av
 import pytest
@@ -94,6 +95,41 @@ async def test_laps_join_without_a_seam(clips, playing, until):
         await until(lambda: len(frames) >= 50)
     assert set(steps(frames)) == {3_600}
     assert [at for at, frame in enumerate(frames) if frame.keyframe] == [0, 20, 40]
+
+
+@pytest.mark.parametrize("kind", ["one", "one_encoded"])
+async def test_a_file_of_one_picture_is_no_busy_loop(clips, playing, until, kind):
+    async with playing(clips[kind]) as (_, frames):
+        await until(lambda: len(frames) >= 3)
+        seen = len(frames)
+        await asyncio.sleep(1)
+        assert 5 < len(frames) - seen < 40
+
+
+async def test_a_file_that_ends_before_its_first_picture_is_tried_again_with_a_pause(clips, until):
+    source, states = Source(clips["header"]), []
+    source.on_state = lambda state: states.append((state, source.reason))
+    await source.open()
+    await until(lambda: source.state == "retrying")
+    assert "before its first picture" in source.reason
+    await asyncio.sleep(1)
+    assert len(states) < 6
+    await source.close()
+
+
+async def test_a_jump_of_the_clock_is_not_waited_for(tmp_path, playing, until):
+    path = str(tmp_path / "jump.ts")
+    with av.open(path, "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"bf": "0", "g": "25"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for index in range(50):
+            picture = av.VideoFrame(320, 240, "yuv420p")
+            picture.pts, picture.time_base = index + (90_000 if index >= 25 else 0), Fraction(1, 25)
+            output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))
+    async with playing(path) as (_, frames):
+        await until(lambda: len(frames) >= 45, within=10)
+    assert max(steps(frames)) < 90_000
 
 
 async def test_a_source_that_is_not_looped_ends(clips, until):

@@ -15,7 +15,7 @@ from av.audio.stream import AudioStream
 from plait.media import annexb
 from plait.media.audio import RATE, OpusEncoder
 from plait.media.encoder import VideoEncoder
-from plait.media.errors import NotAVideo
+from plait.media.errors import NotAVideo, SourceBroken
 from plait.media.passthrough import Order, Passthrough, playable
 from plait.media.timeline import Timeline
 from plait.rtc import EncodedFrame
@@ -111,20 +111,33 @@ class Player:
         self.must_encode = any(order.reorders(packet) for packet in packets if packet.size)
 
     def play(self, container: InputContainer, info: SourceInfo, *, paced: bool, gap: float = 0.0) -> None:
-        """Play to the end, or until `stopping`. `paced`: wait for each frame's time; a live one does not."""
+        """Play to the end, or until `stopping`.
+
+        Args:
+            container: the opened source.
+            info: what `look` said of it.
+            paced: wait for each frame's time; a live source comes in its own.
+            gap: seconds since the last lap broke off.
+
+        Raises:
+            SourceBroken: it ended without a single picture; playing it again at once would be a busy loop.
+            Reordered: it has B-frames, and must be played again, encoded.
+        """
         video = container.streams.video[0]
         sound = next(iter(container.streams.audio), None)
         picture: _Passed | _Encoded = (
-            _Passed(self, video) if info.passthrough else _Encoded(self, video, info)
+            _Passed(self, video, info) if info.passthrough else _Encoded(self, video, info)
         )
         if sound is not None and self._opus is not None:
             self._opus.restart()
         first: float | None = None
+        seen = False
         for packet in container.demux([video, sound] if sound else [video]):
             if self.stopping.is_set():
                 return
             if packet.size == 0 and packet.dts is None:
-                picture.flush() if packet.stream is video else None
+                if packet.stream is video:
+                    picture.flush()
                 continue
             stamp = packet.dts if packet.dts is not None else packet.pts
             if stamp is None or packet.time_base is None:
@@ -134,11 +147,14 @@ class Player:
                 first = due
                 self.timeline.restart(due, gap=gap)
             if paced:
-                self._wait(self.timeline.shifted(due))
+                self._wait(self.timeline.find(due))
             if packet.stream is video:
+                seen = True
                 picture.feed(packet)
             elif isinstance(packet.stream, AudioStream):
                 self._hear(packet, packet.stream)
+        if not seen:
+            raise SourceBroken(f"{self.location}: it ended before its first picture")
 
     def _wait(self, placed: float) -> None:
         """Wait until the moment of `placed` s on the timeline."""
@@ -179,25 +195,32 @@ class Player:
         self.emit(frame)
 
 
-def _seconds(packet: Packet[Any]) -> tuple[float, float]:
-    """Return when a packet is shown and for how long, in seconds of its source."""
+def _length(info: SourceInfo) -> float:
+    """Return how long a picture lasts that does not say so itself, in seconds."""
+    return 1 / (info.rate or 25.0)
+
+
+def _seconds(packet: Packet[Any], length: float) -> tuple[float, float]:
+    """Return when a packet is shown and for how long (else `length`), in seconds of its source."""
     base = float(packet.time_base or 0)
     stamp = packet.pts if packet.pts is not None else packet.dts
-    return (stamp or 0) * base, (packet.duration or 0) * base
+    # Never 0: a file of one picture would be played again without a pause.
+    return (stamp or 0) * base, (packet.duration or 0) * base or length
 
 
 class _Passed:
     """The picture, passed through."""
 
-    def __init__(self, player: Player, stream: VideoStream) -> None:
+    def __init__(self, player: Player, stream: VideoStream, info: SourceInfo) -> None:
         self._player = player
+        self._length = _length(info)
         self._units = Passthrough(stream)
         self._order = Order()
 
     def feed(self, packet: Packet[Any]) -> None:
         if self._order.reorders(packet):
             raise Reordered
-        shown, duration = _seconds(packet)  # before the filter, which empties the packet
+        shown, duration = _seconds(packet, self._length)  # before the filter, which empties the packet
         timestamp = round(self._player.timeline.place(shown, duration) * 90_000)
         for data, keyframe in self._units.feed(packet):
             self._player.show(data, keyframe=keyframe, codec=self._units.codec, timestamp=timestamp)
@@ -212,6 +235,7 @@ class _Encoded:
     def __init__(self, player: Player, stream: VideoStream, info: SourceInfo) -> None:
         self._player = player
         self._info = info
+        self._length = _length(info)
         self._decoder = stream.codec_context
         self._decoder.thread_type = "SLICE"  # frame threads hold back a picture each
         self._standby: deque[Packet[Any]] = deque()
@@ -232,7 +256,7 @@ class _Encoded:
                 self._encode(frame)
 
     def _stand_by(self, packet: Packet[Any]) -> None:
-        shown, duration = _seconds(packet)
+        shown, duration = _seconds(packet, self._length)
         self._player.timeline.place(shown, duration)
         if packet.is_keyframe:
             self._standby.clear()
@@ -255,7 +279,6 @@ class _Encoded:
         size = frame.width & ~1, frame.height & ~1
         if encoder is None or (encoder.width, encoder.height) != size:
             encoder = player.encoder = VideoEncoder(*size, self._info.rate or 25.0)
-        length = 1 / (self._info.rate or 25.0)
-        placed = player.timeline.place(float(frame.pts * frame.time_base), length)
+        placed = player.timeline.place(float(frame.pts * frame.time_base), self._length)
         for data, keyframe in encoder.encode(frame, round(placed * 90_000)):
             player.show(data, keyframe=keyframe, codec=encoder.codec, timestamp=round(placed * 90_000))

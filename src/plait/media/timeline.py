@@ -27,17 +27,14 @@ class Timeline:
         self.end += gap
         self._shift = None if first is None else self.end - first
 
-    def shifted(self, time: float) -> float:
-        """Return where the source's `time` lies on the line, without moving its end."""
-        return time + (self._shift or 0.0)
+    def find(self, time: float) -> float:
+        """Return where the source's `time` lies, in seconds. A jump of its clock continues at the end."""
+        if self._shift is None or not -_BACK <= time + self._shift - self.end < _JUMP:
+            self._shift = self.end - time
+        return time + self._shift
 
     def place(self, time: float, duration: float = 0.0) -> float:
-        """Return where a frame of the source's `time` lies, in seconds from the start."""
-        if self._shift is None:
-            self._shift = self.end - time
-        placed = time + self._shift
-        if not -_BACK <= placed - self.end < _JUMP:
-            self._shift = self.end - time
-            placed = self.end
+        """Return where a frame of the source's `time` lies; the line now reaches to its end."""
+        placed = self.find(time)
         self.end = max(self.end, placed + duration)
         return placed
