@@ -24,8 +24,14 @@ from plait.transport import websocket
 
 
 async def app(scope, receive, send):
-    """Send as many MiB as the path says."""
+    """Send as many MiB as the path says; for a word, so much that a little is left over in our buffer."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] in ("/closed", "/kept"):
+        transport = send.__self__.transport
+        while transport.get_write_buffer_size() < 8 << 10:
+            await send({"type": "http.response.body", "body": bytes(8 << 10), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
     for _ in range(int(scope["path"].strip("/") or 0)):
         await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
     await send({"type": "http.response.body", "body": b"done"})
@@ -198,6 +204,20 @@ async def test_a_reader_that_stops_costs_little_and_is_given_up(files, tls, monk
         await until(lambda: not door.counters()["active"])
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 48 << 10, "KiB, of 2,000 MiB"
         writer.transport.abort()
+
+
+@pytest.mark.parametrize("path", ["/closed", "/kept"])
+async def test_last_words_that_nobody_takes_do_not_hold_a_connection(files, monkeypatch, path):
+    """What is left over is less than what makes writing pause, so nothing waits but the transport itself."""
+    monkeypatch.setattr(doorway, "STALLED_AFTER", 0.3)
+    async with make(files, tls=False, keep_alive=1) as door:
+        head = "Connection: close\r\n" if path == "/closed" else ""
+        with socket.socket() as stopped:
+            stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stopped.connect(("127.0.0.1", door.port))
+            stopped.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+            await until(lambda: door.counters()["active"] == 1)
+            await until(lambda: door.counters()["active"] == 0)
 
 
 @BOTH

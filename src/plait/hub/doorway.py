@@ -193,9 +193,9 @@ class Doorway(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the timers."""
-        self._expect(None)
-        self.resume_writing()
         super().connection_lost(exc)
+        self._expect(None)
+        self._limit_stall(waiting=False)
 
     def data_received(self, data: bytes) -> None:
         """Parse; the end of a head may be the beginning of a WebSocket."""
@@ -206,7 +206,7 @@ class Doorway(HttpToolsProtocol):
             if self._should_upgrade():
                 self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self._refuse(HTTPStatus.BAD_REQUEST, "This is not a request of HTTP/1.1")
         else:
             if self._reading:
                 self._head += len(data)
@@ -241,14 +241,31 @@ class Doorway(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Give the client its time to take what is written."""
         super().pause_writing()
-        self._stall = self.loop.call_later(STALLED_AFTER, self.transport.abort)
+        self._limit_stall(waiting=True)
 
     def resume_writing(self) -> None:
         """Note that it does."""
         super().resume_writing()
+        self._limit_stall(waiting=self._has_last_words())
+
+    def on_response_complete(self) -> None:
+        """Where the connection ends with this response, give the client its time to take it."""
+        super().on_response_complete()
+        self._limit_stall(waiting=self.flow.write_paused or self._has_last_words())
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection without requests, though it may not have taken its last response."""
+        super().timeout_keep_alive_handler()
+        self._limit_stall(waiting=self._has_last_words())
+
+    def _has_last_words(self) -> bool:
+        # asyncio closes a transport only once all is written, and a client that has stopped never takes it.
+        return self.transport.is_closing() and self.transport.get_write_buffer_size() > 0
+
+    def _limit_stall(self, *, waiting: bool) -> None:
         if self._stall is not None:
             self._stall.cancel()
-            self._stall = None
+        self._stall = self.loop.call_later(STALLED_AFTER, self.transport.abort) if waiting else None
 
     def _expect(self, within: float | None) -> None:
         if self._watch is not None:
@@ -326,6 +343,7 @@ class Doorway(HttpToolsProtocol):
         self._expect(None)
         self.transport.write("\r\n".join((*head, "", "")).encode() + body)
         self.transport.close()
+        self._limit_stall(waiting=self._has_last_words())
 
 
 def _feed(protocol: Upgraded, data: bytes) -> None:
