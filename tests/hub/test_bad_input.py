@@ -140,7 +140,7 @@ OTHER = describe("urn:dev:other")
         ({**OTHER, "securityDefinitions": {}}, "/value/securityDefinitions"),
         ({**OTHER, "properties": []}, "/value/properties"),
         ({**OTHER, "properties": {"p": {"type": "number"}}}, "/value/properties/p/forms"),
-        ({**OTHER, "properties": {"p": {"forms": [{"href": 1}]}}}, "/value/properties/p/forms/0"),
+        ({**OTHER, "properties": {"p": {"forms": [{"href": 1}]}}}, "/value/properties/p/forms/0/href"),
         (
             {**OTHER, "properties": {"p": {"type": "nombre", "forms": [{"href": "/"}]}}},
             "/value/properties/p/type",
@@ -161,6 +161,8 @@ OTHER = describe("urn:dev:other")
             "/value/actions/a/input/pattern",
         ),
         ({**OTHER, "events": {"e": {"data": 1, "forms": [{"href": "/"}]}}}, "/value/events/e/data"),
+        ({**OTHER, "forms": [{"href": "/"}]}, "/value/forms/0/op"),
+        ({name: OTHER[name] for name in OTHER if name != "title"}, "/value/title"),
         ({**OTHER, "support": json.loads("[" * 90 + "]" * 90)}, "/value"),
     ],
 )

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from plait.hub.settings import Settings
 
-app = typer.Typer(help="Run a hub, and make the credentials of those who use it.")
+app = typer.Typer(add_completion=False, help="Run a hub, and make the credentials of those who use it.")
 
 _Data = Annotated[
     Path | None, typer.Option(help="The data folder (PLAIT_DATA; else plait in the user's data folder).")

@@ -8,6 +8,7 @@ jsonschema-rs. A description comes from a device that may be broken or hostile, 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema_rs
@@ -21,7 +22,6 @@ from plait.wire.messages import Presence, now
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_CONTEXT: Final = "https://www.w3.org/2022/wot/td/v1.1"
 _REFERENCES: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 _DEEPEST: Final = 64
 """Levels of a description: more than any real one has, less than any parser's stack."""
@@ -81,7 +81,7 @@ class Compiled:
             error = next(iter(validator.iter_errors(value)))
         except ValueError as reason:  # deeper than the validator goes, or not JSON
             raise InvalidValue(str(reason), field=pointer(member)) from reason
-        raise InvalidValue(str(error.message)[:500], field=pointer(member, *error.instance_path))
+        raise InvalidValue(str(error.message)[:500], field=pointer(member, *_place(error)))
 
 
 def read_description(description: Any) -> ThingRecord:
@@ -93,20 +93,25 @@ def read_description(description: Any) -> ThingRecord:
     Raises:
         InvalidDescription: `field` is a JSON pointer into the message that carried it as `value`.
     """
-    if not isinstance(description, dict):
-        raise _wrong("a description is an object")
     _check_depth(description)
-    context = description.get("@context")
-    if _CONTEXT not in (context if isinstance(context, list) else [context]):
-        raise _wrong(f"holds {_CONTEXT} in a Thing Description 1.1", "@context")
+    try:
+        error = next(iter(_td_schema().iter_errors(description)), None)
+    except ValueError as reason:
+        raise _wrong(str(reason)) from reason
+    if error is not None:
+        raise _wrong(str(error.message)[:500], *_place(error))
     identity = description.get("id")
     if not isinstance(identity, str) or ":" not in identity or not identity.isprintable():
-        raise _wrong("is a URI", "id")
+        raise _wrong("a thing of a hub has an id, a URI", "id")
     if len(identity) > _LONGEST_ID:
         raise _wrong(f"has at most {_LONGEST_ID} characters", "id")
-    if not isinstance(description.get("title"), str):
-        raise _wrong("is text, and must be there", "title")
-    _check_security(description)
+    security = description["security"]
+    for name in security if isinstance(security, list) else [security]:
+        if name not in description["securityDefinitions"]:
+            raise _wrong(f"securityDefinitions has no {name!r:.100}", "security")
+    for kind in ("properties", "actions", "events"):
+        if len(description.get(kind, ())) > _MOST:
+            raise _wrong(f"has at most {_MOST} members", kind)
     return ThingRecord(
         id=identity,
         description=description,
@@ -117,61 +122,41 @@ def read_description(description: Any) -> ThingRecord:
     )
 
 
-def _check_security(description: dict[str, Any]) -> None:
-    definitions = description.get("securityDefinitions")
-    if not isinstance(definitions, dict) or not definitions:
-        raise _wrong("is an object with at least one definition", "securityDefinitions")
-    for name, definition in definitions.items():
-        if not isinstance(definition, dict) or not isinstance(definition.get("scheme"), str):
-            raise _wrong("is an object with a scheme", "securityDefinitions", name)
-    security = description.get("security")
-    names = security if isinstance(security, list) else [security]
-    if not names or not all(isinstance(name, str) and name in definitions for name in names):
-        raise _wrong("names definitions of securityDefinitions", "security")
+@lru_cache(maxsize=1)
+def _td_schema() -> Validator:
+    """Return the W3C's JSON Schema of Thing Descriptions 1.1, which lies beside the wire's reader of them."""
+    text = (resources.files("plait.wire") / "td-json-schema-1.1.json").read_bytes()
+    return Validator(msgspec.json.decode(text), offline=True)
+
+
+def _place(error: jsonschema_rs.ValidationError) -> list[object]:
+    """Return where an error is: for a member that is missing, where it should be."""
+    steps: list[object] = list(error.instance_path)
+    if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Required):
+        steps.append(error.kind.property)
+    return steps
 
 
 def _properties(description: dict[str, Any]) -> Iterator[tuple[str, Compiled]]:
-    for name, affordance in _affordances(description, "properties"):
-        readonly = affordance.get("readOnly", False)
-        if not isinstance(readonly, bool):
-            raise _wrong("is true or false", "properties", name, "readOnly")
-        yield name, Compiled(affordance, pointer("value", "properties", name), readonly=readonly)
+    for name, affordance in description.get("properties", {}).items():
+        where = pointer("value", "properties", name)
+        yield name, Compiled(affordance, where, readonly=affordance.get("readOnly", False))
 
 
 def _actions(description: dict[str, Any]) -> Iterator[tuple[str, Compiled]]:
-    for name, affordance in _affordances(description, "actions"):
+    for name, affordance in description.get("actions", {}).items():
         yield name, Compiled(affordance.get("input"), pointer("value", "actions", name, "input"))
         Compiled(affordance.get("output"), pointer("value", "actions", name, "output"))
 
 
 def _events(description: dict[str, Any]) -> Iterator[tuple[str, Compiled]]:
-    for name, affordance in _affordances(description, "events"):
+    for name, affordance in description.get("events", {}).items():
         yield name, Compiled(affordance.get("data"), pointer("value", "events", name, "data"))
 
 
-def _affordances(description: dict[str, Any], kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    affordances = description.get(kind, {})
-    if not isinstance(affordances, dict):
-        raise _wrong("is an object", kind)
-    if len(affordances) > _MOST:
-        raise _wrong(f"has at most {_MOST} members", kind)
-    for name, affordance in affordances.items():
-        if not isinstance(affordance, dict):
-            raise _wrong("is an object", kind, name)
-        forms = affordance.get("forms")
-        if not isinstance(forms, list) or not forms:
-            raise _wrong("is a list of at least one form", kind, name, "forms")
-        for index, form in enumerate(forms):
-            if not isinstance(form, dict) or not isinstance(form.get("href"), str):
-                raise _wrong("is an object with an href", kind, name, "forms", index)
-        yield name, affordance
-
-
-def _compile(schema: Any, where: str) -> Validator | None:
+def _compile(schema: Mapping[str, Any] | None, where: str) -> Validator | None:
     if schema is None:
         return None
-    if not isinstance(schema, dict):
-        raise InvalidDescription("a data schema is an object", field=where)
     terms = {term: value for term, value in schema.items() if term in _TERMS}
     if not terms:
         return None
@@ -179,8 +164,7 @@ def _compile(schema: Any, where: str) -> Validator | None:
     try:
         return _validator(msgspec.json.encode(terms))
     except jsonschema_rs.ValidationError as error:
-        steps = list(error.instance_path)
-        raise InvalidDescription(str(error.message)[:500], field=where + pointer(*steps)) from error
+        raise InvalidDescription(str(error.message)[:500], field=where + pointer(*_place(error))) from error
     except ValueError as error:
         raise InvalidDescription(str(error)[:500], field=where) from error
 

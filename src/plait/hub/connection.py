@@ -51,7 +51,7 @@ GOODBYE: Final = 1000
 _MOST_EARLY: Final = 256 << 10
 """Bytes that a client may send between its hello and our answer, and 1 message for each KiB of it."""
 _MOST_UNSETTLED: Final = 150_000
-"""Messages of a client that wait for the store: more than fit into the 8 MiB that a client may have on the way."""
+"""Messages of a client that wait for the store: more than fit into the 8 MiB that it may have on the way."""
 _MOST_LOGGED: Final = 10
 """Bad messages of one connection that get a line in the log."""
 

@@ -52,15 +52,15 @@ class Dispatch:
             client.complain(message, PlaitError("the hub failed"))
             client.settled(message)
             return
+        if not operation.durable:
+            client.settled(message)  # first, so that the answer carries the acknowledgement
         if isinstance(answer, Message):
             client.respond(answer)
         elif answer is not None:
             client.working += 1
-            start(answer).then(lambda reply: self._finish(client, message, reply))
-        if not operation.durable:
-            client.settled(message)
+            start(answer).then(lambda reply: self._finish(client, message, reply, durable=operation.durable))
 
-    def _finish(self, client: LiveClient, message: Message, reply: Reply[Answer]) -> None:
+    def _finish(self, client: LiveClient, message: Message, reply: Reply[Answer], *, durable: bool) -> None:
         client.working -= 1
         try:
             response = reply.result()
@@ -75,7 +75,8 @@ class Dispatch:
         else:
             if response is not None:
                 client.respond(response)
-        client.settled(message)
+        if durable:
+            client.settled(message)
 
     async def ask(self, caller: Caller, message: Message) -> Message:
         """Handle a request that needs no session; return its response. Raises `PlaitError`."""
