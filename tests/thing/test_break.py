@@ -151,6 +151,16 @@ async def test_run_says_in_one_line_that_the_token_is_wrong(tmp_path):
     assert lines == ["Meter: the hub does not take this token; `plait hub token ID` makes one for a thing"]
 
 
+async def test_run_says_in_one_line_that_the_token_is_of_another_thing(tmp_path):
+    async with running_hub(tmp_path / "hub") as hub:
+        process = await spawn(tmp_path, THING, PLAIT_HUB=hub.url, PLAIT_TOKEN=hub.token("urn:dev:other"))
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    (line,) = said.decode().splitlines()
+    assert line.startswith("Meter: the hub does not take this thing: ")
+    assert "urn:dev:other" in line
+
+
 async def test_run_says_once_that_the_hub_is_away_and_dials_on(tmp_path):
     hub = HubProcess(tmp_path / "hub")
     process = await spawn(tmp_path, THING, PLAIT_HUB=hub.url, PLAIT_TOKEN=hub.token("urn:dev:meter"))

@@ -13,7 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from plait.thing.service import Service
-from plait.wire.errors import PlaitError, SessionLost, Unauthorized
+from plait.wire.errors import (
+    Forbidden,
+    InvalidDescription,
+    PlaitError,
+    SessionLost,
+    Unauthorized,
+    UnknownOperation,
+)
 
 if TYPE_CHECKING:
     import ssl as tls
@@ -156,6 +163,10 @@ def _token_of(thing: Thing, token: str | Mapping[str, str] | None) -> str | None
 def _reason(error: Exception) -> str:
     if isinstance(error, Unauthorized):
         return "the hub does not take this token; `plait hub token ID` makes one for a thing"
+    if isinstance(error, (Forbidden, UnknownOperation)):
+        return f"this is not a thing's token ({error})"
+    if isinstance(error, InvalidDescription):
+        return f"the hub does not take this thing: {error}"
     if isinstance(error, SessionLost):
         return f"stopped: {error}"
     return str(error)

@@ -81,6 +81,7 @@ class Service:
         self._working = 0
         self._left_out: set[str] = set()  # properties whose last reading found no place
         self._refused: asyncio.Future[None] | None = None
+        self._known = False  # the hub has taken the description; before that its errors follow from that
 
     async def run(self) -> None:
         """Serve it until cancelled; then say goodbye.
@@ -157,6 +158,7 @@ class Service:
             self._tell("lost")
 
     def _online(self) -> None:
+        self._known = True
         self._tell("online")
         self._catch_up()
 
@@ -165,7 +167,7 @@ class Service:
             await self._respond(message)
         elif message.operation == messages.SIGNAL:
             self._calls.take(message)
-        elif message.operation == messages.ERROR and message.error is not UNSET:
+        elif message.operation == messages.ERROR and message.error is not UNSET and self._known:
             log.error("%s: the hub says: %s", self._thing.title, from_problem(message.error))
 
     async def _respond(self, request: Message) -> None:
