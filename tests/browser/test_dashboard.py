@@ -319,6 +319,8 @@ async def test_a_device_that_dies_is_told_within_ten_seconds_and_comes_back(hous
 
 
 async def test_a_hub_that_is_killed_is_told_and_the_page_is_back_by_itself(house, page):
+    await house.start_camera()
+    await expect(page.get_by_test_id("live")).to_be_visible(timeout=STARTS)
     await house.kill("hub")
     await expect(page.get_by_test_id("banner")).to_contain_text("Reconnecting", timeout=SOON)
     await expect(tile(page, LAMP).get_by_role("switch")).to_be_disabled()
@@ -330,6 +332,8 @@ async def test_a_hub_that_is_killed_is_told_and_the_page_is_back_by_itself(house
     before = await switch.get_attribute("aria-checked")
     await switch.click()
     await expect(switch).not_to_have_attribute("aria-checked", before, timeout=SOON)
+    await expect(page.get_by_test_id("live")).to_be_visible(timeout=STARTS)
+    await frames_grow(page)
 
 
 def addresses(house):

@@ -48,7 +48,7 @@ export class Call {
   readonly #presence: Unsubscribe;
   #leg: Leg | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #wasOnline: boolean;
+  #online: boolean;
 
   constructor(home: Home, thing: Thing, options: CallOptions) {
     this.#home = home;
@@ -56,11 +56,11 @@ export class Call {
     this.#options = options;
     this.#backoff = options.backoff ?? new Backoff();
     this.stream = new MediaStream();
-    this.#wasOnline = thing.presence.value.state === "online";
+    this.#online = thing.presence.value.state === "online";
     this.#open();
     this.#presence = thing.presence.subscribe(({ state }) => {
-      const back = state === "online" && !this.#wasOnline;
-      this.#wasOnline = state === "online";
+      const back = state === "online" && !this.#online;
+      this.#online = state === "online";
       if (back && this.state.value.phase === "broken") {
         this.retry();
       }
@@ -153,7 +153,10 @@ export class Call {
     this.#leg = undefined;
     this.state.value = { phase: "broken", error };
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#open(), this.#backoff.next() * 1000);
+    // A thing that is away is called again when it is back.
+    if (this.#online) {
+      this.#retry = setTimeout(() => this.#open(), this.#backoff.next() * 1000);
+    }
   }
 
   #end(state: CallState): void {
