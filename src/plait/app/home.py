@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
 import platform
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 from msgspec import UNSET
 
 from plait import __version__
-from plait.app.changes import Change
 from plait.app.thing import ThingProxy
+from plait.app.watching import Watching
 from plait.transport.client import Client
 from plait.wire import messages
 from plait.wire.codec import convert
-from plait.wire.errors import PlaitError, SessionLost, Timeout, UnknownOperation, UnknownThing, from_problem
-from plait.wire.messages import PropertyState, ThingState
+from plait.wire.errors import SessionLost, Timeout, UnknownOperation, UnknownThing, from_problem
+from plait.wire.messages import ThingState
 
 if TYPE_CHECKING:
     import ssl as tls
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Callable
     from types import TracebackType
 
     from plait.app.call import Call
-    from plait.app.changes import Changes
     from plait.transport.client import State
+    from plait.wire.errors import PlaitError
     from plait.wire.messages import Message
 
 DEFAULT_HUB: Final = "http://127.0.0.1:8080"
-
-_OBSERVE: Final = (messages.SUBSCRIBE_ALL_EVENTS, messages.OBSERVE_ALL_PROPERTIES)
-"""What is asked for a thing that is watched: first the events, so that none falls between."""
 
 log = logging.getLogger("plait.app")
 
@@ -81,6 +76,7 @@ class Home:
         hub: the hub's address.
         on_state: told of the connection: "connected", "resumed", "lost", "connecting", "closed".
         client: the session under it.
+        watching: who watches what.
     """
 
     def __init__(
@@ -106,8 +102,7 @@ class Home:
         )
         self._timeout = timeout
         self._things: dict[str, ThingState] = {}
-        self._watchers: dict[str, list[_Watcher]] = {}
-        self._observed: set[str] = set()
+        self.watching = Watching(self.client, self.state_of)
         self._calls: dict[str, Call] = {}
         self._known = asyncio.Event()  # the hub has told its things
         self._news = asyncio.Event()  # set and cleared with every change to `_things`
@@ -214,43 +209,6 @@ class Home:
                 raise self.client.error or SessionLost("The connection is closed")
             await self._news.wait()
 
-    @asynccontextmanager
-    async def watching(
-        self, thing_id: str, changes: Changes, names: frozenset[str]
-    ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        """Add to `changes` what happens at a thing, first what is known. Gives what waits for the next.
-
-        Raises:
-            UnknownThing: there is no such thing.
-        """
-        watcher = _Watcher(thing_id, changes, names)
-        self._watchers.setdefault(thing_id, []).append(watcher)
-        try:
-            for request in _OBSERVE:
-                answer = await self.client.request(request, thing_id=thing_id)
-                self._observed.add(thing_id)
-                if request == messages.OBSERVE_ALL_PROPERTIES:
-                    watcher.presence(self.state_of(thing_id))
-                    watcher.values(answer)
-            yield partial(self._next, watcher)
-        finally:
-            self._watchers[thing_id].remove(watcher)
-            if not self._watchers[thing_id]:
-                del self._watchers[thing_id]
-                self._observed.discard(thing_id)
-                await self._stop_observing(thing_id)
-
-    async def _next(self, watcher: _Watcher) -> None:
-        """Wait until something was added.
-
-        Raises:
-            PlaitError: the connection was closed for good.
-        """
-        if self._closed:
-            raise self.client.error or SessionLost("The connection is closed")
-        await watcher.changed.wait()
-        watcher.changed.clear()
-
     def enlist(self, call: Call) -> None:
         """Give a call its signals from now on."""
         self._calls[call.id] = call
@@ -265,28 +223,7 @@ class Home:
         """Ask anew for all that is told: a new session knows nothing of the old one's observations."""
         asked = messages.request(messages.OBSERVE_THINGS)
         self.client.expect(asked).add_done_callback(self._told_things)
-        first = [asked]
-        self._observed.clear()
-        for thing_id in self._watchers:
-            first += self._observe(thing_id)
-        return first
-
-    def _observe(self, thing_id: str) -> list[Message]:
-        requests = [messages.request(operation, thing_id=thing_id) for operation in _OBSERVE]
-        for request in requests:
-            self.client.expect(request).add_done_callback(self._observing)
-        return requests
-
-    def _observing(self, answer: asyncio.Future[Message]) -> None:
-        if answer.cancelled() or answer.exception() is not None:
-            return
-        message = answer.result()
-        if message.error is not UNSET or message.thing_id is UNSET:
-            return  # not known (yet): asked again when the hub tells of it
-        self._observed.add(message.thing_id)
-        if message.operation == messages.OBSERVE_ALL_PROPERTIES:
-            for watcher in self._watchers.get(message.thing_id, ()):
-                watcher.values(message)
+        return [asked, *self.watching.begin()]
 
     def _told_things(self, answer: asyncio.Future[Message]) -> None:
         if answer.cancelled() or answer.exception() is not None:
@@ -308,8 +245,7 @@ class Home:
             self._things.pop(thing_id, None)
         else:
             self._things[thing_id] = state
-            for watcher in self._watchers.get(thing_id, ()):
-                watcher.presence(state)
+            self.watching.noted(thing_id, state)
         self._tell_news()
 
     def _tell_news(self) -> None:
@@ -323,8 +259,7 @@ class Home:
         if state == "closed":
             self._closed = True
             self._tell_news()
-            for watcher in itertools.chain.from_iterable(self._watchers.values()):
-                watcher.changed.set()
+            self.watching.close()
         if self.on_state is not None:
             self.on_state(state)
 
@@ -332,8 +267,7 @@ class Home:
         thing_id = "" if message.thing_id is UNSET else message.thing_id
         match message.operation:
             case messages.OBSERVE_PROPERTY | messages.SUBSCRIBE_EVENT:
-                for watcher in self._watchers.get(thing_id, ()):
-                    watcher.told(message)
+                self.watching.told(message)
             case messages.OBSERVE_THINGS:
                 await self._changed(thing_id, message)
             case messages.SIGNAL:
@@ -352,13 +286,7 @@ class Home:
         if known is not None and not state.properties:
             state = msgspec.structs.replace(state, properties=known.properties)
         self._note(thing_id, state)
-        if thing_id in self._watchers and thing_id not in self._observed:
-            for name in _OBSERVE:
-                answer = await self.client.request(name, thing_id=thing_id)
-                self._observed.add(thing_id)
-                if name == messages.OBSERVE_ALL_PROPERTIES:
-                    for watcher in self._watchers.get(thing_id, ()):
-                        watcher.values(answer)
+        await self.watching.found(thing_id)
 
     async def _signalled(self, message: Message) -> None:
         call = self._calls.get(str(message.call))
@@ -369,11 +297,6 @@ class Home:
         if call is None:
             raise UnknownOperation("There is no such call", field="/call")
         self.client.respond(message, call=call.id, output=await call.take_offer(message.data))
-
-    async def _stop_observing(self, thing_id: str) -> None:
-        ends = (messages.UNOBSERVE_ALL_PROPERTIES, messages.UNSUBSCRIBE_ALL_EVENTS)
-        with suppress(PlaitError):  # where the hub is away, it forgets us by itself
-            await asyncio.gather(*(self.client.request(end, thing_id=thing_id, timeout=1.0) for end in ends))
 
     # Names
 
@@ -388,50 +311,3 @@ class Home:
             raise UnknownThing(f"Several things fit {name!r}: {', '.join(sorted(found))}")
         there = ", ".join(sorted(self._things)) or "no things at all"
         raise UnknownThing(f"There is no thing {name!r}; the hub has {there}")
-
-
-class _Watcher:
-    """One `watch` of one thing.
-
-    Attributes:
-        changed: set with every change added.
-    """
-
-    def __init__(self, thing_id: str, changes: Changes, names: frozenset[str]) -> None:
-        self.changed = asyncio.Event()
-        self._thing_id = thing_id
-        self._changes = changes
-        self._names = names
-
-    def told(self, message: Message) -> None:
-        """Take a notification of a value or an event."""
-        if message.name is UNSET or (self._names and message.name not in self._names):
-            return
-        is_event = message.operation == messages.SUBSCRIBE_EVENT
-        value = message.data if is_event else message.value
-        self._changes.add(
-            Change(
-                self._thing_id,
-                "event" if is_event else "property",
-                message.name,
-                None if value is UNSET else value,
-                messages.now() if message.timestamp is UNSET else message.timestamp,
-            )
-        )
-        self.changed.set()
-
-    def values(self, answer: Message) -> None:
-        """Take last known values."""
-        for name, state in convert(answer.value, dict[str, PropertyState], field="/value").items():
-            if not self._names or name in self._names:
-                self._changes.catch_up(Change(self._thing_id, "property", name, state.value, state.timestamp))
-        self.changed.set()
-
-    def presence(self, state: ThingState) -> None:
-        """Take whether the thing is connected."""
-        if not self._names:
-            presence = state.presence
-            self._changes.catch_up(
-                Change(self._thing_id, "presence", "presence", presence.state, presence.since)
-            )
-            self.changed.set()

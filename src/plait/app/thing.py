@@ -190,7 +190,7 @@ class ThingProxy:
             SessionLost: the connection was closed by leaving `connect`.
         """
         changes = Changes(limit)
-        async with self._home.watching(self.id, changes, frozenset(names)) as another:
+        async with self._home.watching.watch(self.id, changes, frozenset(names)) as another:
             while True:
                 while (change := changes.take()) is not None:
                     yield change
