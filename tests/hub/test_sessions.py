@@ -80,6 +80,18 @@ async def test_a_second_hello_is_refused(hub, raw):
     assert await client.close_code() == 4000
 
 
+async def test_a_ping_is_answered_beside_the_session(hub, raw):
+    client = await raw(hub.user_token())
+    await client.hello()
+    client.send({"messageType": "request", "operation": "ping", "messageID": "p"})
+    answer = await client.next(correlationID="p")
+    assert answer["operation"] == "ping"
+    assert "timestamp" in answer
+    assert "seq" not in answer
+    client.send({"messageType": "request", "operation": "observethings", "messageID": "1", "seq": 1})
+    assert (await client.next(correlationID="1"))["seq"] == 1
+
+
 async def test_a_gap_is_refused_and_filled_after(lamp):
     client = await lamp()
     session = (await client.hello())["session"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -95,13 +96,28 @@ def _settings(**given: object) -> Settings:
         raise typer.Exit(2) from None
 
 
+class _Log:
+    """Standard error, for the log: nobody who stops reading it can stop the hub."""
+
+    def write(self, text: str) -> None:
+        """Write, if that is possible."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Write what is buffered, if that is possible."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 async def _serve(settings: Settings) -> None:
     import structlog
 
     from plait.hub.main import Hub
 
     # Standard output is for the address and the link alone.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log: Any = _Log()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(log))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

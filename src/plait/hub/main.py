@@ -112,9 +112,11 @@ class Hub:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.clients.close()
-        await self._door.stop()
-        await self.store.close()
+        try:
+            self.clients.close()
+            await self._door.stop()
+        finally:
+            await self.store.close()
         _log.info("hub stopped")
 
     # Where it is

@@ -140,13 +140,15 @@ class Writer:
         if write.mark is not None:
             # What this session sends after the lost write must not move its mark past it.
             self._broken.add(write.mark.session)
-        if not isinstance(error, NotKept):
-            _log.error("write failed", error=repr(error))
 
 
 def _tell(batch: list[_Write]) -> None:
+    """Tell each who waits, on the loop; log there as well, since the writer must outlive a log that fails."""
     for write in batch:
         try:
             write.done(write.error)
-        except Exception:  # noqa: BLE001 - told to whoever waits
+        except Exception:  # noqa: BLE001 - whoever else waits is told all the same
             _log.exception("after a commit")
+    for write in batch:
+        if write.error is not None and not isinstance(write.error, NotKept):
+            _log.error("write failed", error=repr(write.error))
