@@ -112,14 +112,15 @@ class Home:
     async def __aenter__(self) -> Self:
         await self.client.start(self._timeout)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout) as limit:
                 await self._known.wait()
-        except TimeoutError:
+            if self._refused is not None:
+                raise self._refused
+        except BaseException as error:
             await self.client.close(flush=0)
-            raise Timeout(f"The hub at {self.hub} did not tell its things within {self._timeout} s") from None
-        if self._refused is not None:
-            await self.client.close(flush=0)
-            raise self._refused
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise Timeout(f"The hub at {self.hub} told no things within {self._timeout} s") from None
+            raise
         return self
 
     async def __aexit__(
