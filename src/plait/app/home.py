@@ -114,13 +114,14 @@ class Home:
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 await self._known.wait()
-            if self._refused is not None:
-                raise self._refused
         except BaseException as error:
             await self.client.close(flush=0)
             if isinstance(error, TimeoutError) and limit.expired():
                 raise Timeout(f"The hub at {self.hub} told no things within {self._timeout} s") from None
             raise
+        if self._refused is not None:
+            await self.client.close(flush=0)
+            raise self._refused
         return self
 
     async def __aexit__(
