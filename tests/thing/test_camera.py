@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import threading
 from contextlib import asynccontextmanager
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -187,3 +189,54 @@ async def test_a_source_that_is_away_is_told_as_a_property(tmp_path):
             pass
     main.cancel()
     await asyncio.gather(main, return_exceptions=True)
+
+
+def rare_keyframes(path):
+    """A clip of 4 s with a keyframe at its start alone."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"bf": "0", "g": "250", "profile": "baseline"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for index in range(100):
+            picture = av.VideoFrame.from_ndarray(np.full((240, 320), index * 2, np.uint8), format="gray8")
+            picture.pts, picture.time_base = index, Fraction(1, 25)
+            output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))
+    return str(path)
+
+
+@pytest.mark.parametrize("passed", [True, False])
+async def test_a_viewer_that_asks_gets_a_keyframe_before_the_next_one_is_due(tmp_path, passed):
+    source = rare_keyframes(tmp_path / "rare.mp4") if passed else "test:320x240@25"
+    camera = Camera("urn:dev:camera", source=source, state=tmp_path)
+    main = asyncio.create_task(camera.main())
+    await camera.open()
+    async with called(camera) as (_, video, _, _):
+        stamps = [(await asyncio.wait_for(video.receive(), 5)).timestamp for _ in range(30)]
+        began = asyncio.get_running_loop().time()
+        video.request_keyframe()
+        async with asyncio.timeout(5):
+            while not (frame := await video.receive()).keyframe:
+                stamps.append(frame.timestamp)
+        stamps += [frame.timestamp, *[(await video.receive()).timestamp for _ in range(10)]]
+        assert asyncio.get_running_loop().time() - began < 1.5
+    assert camera.passthrough is passed
+    assert all(one < other for one, other in itertools.pairwise(stamps))
+    main.cancel()
+    await asyncio.gather(main, return_exceptions=True)
+
+
+def test_run_says_in_a_line_what_is_wrong_with_the_source(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        Camera("urn:dev:x", source=str(tmp_path / "none.mp4"), title="Yard", state=tmp_path).run()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"Yard: {tmp_path}/none.mp4: no such file\n"
+
+
+async def test_a_camera_that_is_opened_from_two_places_plays_its_source_once(tmp_path):
+    camera = Camera("urn:dev:x", source=STREET, state=tmp_path)
+    before = [thread.name for thread in threading.enumerate()].count("plait-source")
+    await asyncio.gather(camera.open(), camera.open())
+    assert [thread.name for thread in threading.enumerate()].count("plait-source") == before + 1
+    with pytest.raises(RuntimeError, match="open already"):
+        await camera.source.open()
+    await camera.source.close()

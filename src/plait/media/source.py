@@ -31,6 +31,10 @@ _LIVE: Final = ("rtsp", "rtmp", "srt", "udp", "tcp")
 """Schemes whose packets come when they happen; the rest is a recording behind an address."""
 
 
+STEADY: Final = 5.0
+"""Seconds for which a source must have played for its next break to be answered without a longer wait."""
+
+
 def backoff(attempt: int) -> float:
     """Return the wait before another attempt, in s: 0.5, 1, 2, … up to 30."""
     return float(min(30.0, 0.5 * 2 ** min(attempt, 10)))
@@ -90,6 +94,8 @@ class Source:
         Raises:
             SourceError: it cannot be opened and never will be without a change (`permanent`).
         """
+        if self._thread is not None:
+            raise RuntimeError(f"{self.location} is open already")
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = loop.create_future()
         self._thread = threading.Thread(
@@ -128,6 +134,7 @@ class Source:
                 opened.set_result(None) if error is None else opened.set_exception(error)
 
         attempt = 0
+        began = time.monotonic()
         broke_at: float | None = None
         player = self._player
         while not player.stopping.is_set():
@@ -138,7 +145,8 @@ class Source:
                     self._played = True
                     self._call(self._opened, info)
                     self._call(answer, None)
-                    attempt, broke_at = 0, None
+                    broke_at = None
+                    began = time.monotonic()
                     player.play(container, info, paced=self.finite, gap=gap)
                 if not self.finite and not player.stopping.is_set():
                     raise SourceBroken(f"{self.location}: it ended")
@@ -152,7 +160,9 @@ class Source:
                 if error.permanent and not self._played:
                     self._call(answer, error)
                     return
-                broke_at = broke_at or time.monotonic()
+                if broke_at is None:  # it was playing, and not just being tried again
+                    broke_at = time.monotonic()
+                    attempt = 0 if broke_at - began > STEADY else attempt
                 self._call(self._set, "retrying", str(error), None)
                 self._call(answer, None)
                 player.stopping.wait(backoff(attempt))

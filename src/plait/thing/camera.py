@@ -67,7 +67,7 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
         self.certificate: Certificate = certificate_of(self.id, state)
         self.source.on_state = self._source_changed
         self.fanout.on_viewers = self._viewers_changed
-        self._opened = False
+        self._opening: asyncio.Task[None] | None = None
 
     def look(self) -> None:
         """Look what the source is, so that it is known before the camera is served. Blocks.
@@ -93,14 +93,14 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
         super().run(hub=hub, token=token, ssl=ssl)
 
     async def open(self) -> None:
-        """Open the source; later calls do nothing.
+        """Open the source; later calls wait for the first.
 
         Raises:
             SourceError: it cannot be opened, and trying again will not help.
         """
-        if not self._opened:
-            await self.source.open()
-            self._opened = True
+        if self._opening is None:
+            self._opening = asyncio.create_task(self.source.open(), name=f"source of {self.id}")
+        await asyncio.shield(self._opening)
 
     async def main(self) -> None:
         """Play the source for as long as the camera is served."""
