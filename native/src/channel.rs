@@ -111,9 +111,9 @@ impl Channel {
         !self.outgoing.is_empty()
     }
 
-    /// True while bytes of ours are on their way.
+    /// True while something of ours is on its way; an empty message has no bytes to count.
     pub fn busy(&self) -> bool {
-        self.taken > self.gauge.released.load(Relaxed)
+        self.has_outgoing() || self.taken > self.gauge.released.load(Relaxed)
     }
 
     /// Brings the gauge up to date. True if a waiter is to be told that the buffered amount is low.

@@ -62,7 +62,7 @@ pub enum Request {
         timestamp: u64,
         data: Vec<u8>,
     },
-    RequestKeyframe {
+    AskKeyframe {
         mid: String,
     },
     Stats {

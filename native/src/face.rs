@@ -230,7 +230,7 @@ impl Peer {
     }
 
     fn request_keyframe(&self, mid: String) -> PyResult<()> {
-        self.ask(Request::RequestKeyframe { mid })
+        self.ask(Request::AskKeyframe { mid })
     }
 
     fn stats(&self, request: u64) -> PyResult<()> {

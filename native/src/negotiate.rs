@@ -20,7 +20,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 const CHECKS: usize = 22;
 const STATS_EVERY: Duration = Duration::from_secs(1);
 /// Unacknowledged channel bytes inside SCTP, and so the most that one round trip carries.
-const SCTP_BUFFER: usize = 256 << 10;
+const SCTP_BUFFER: usize = 1 << 20;
 /// The longest message that we take; told in SDP.
 pub const MAX_MESSAGE: u32 = 256 << 10;
 /// Candidates kept until the remote description is there, and remote candidates used at all.

@@ -216,7 +216,7 @@ impl Peer {
                 self.shared.frames_sending.fetch_sub(data.len(), SeqCst);
                 self.send_frame(&mid, &codec, timestamp, data, now);
             }
-            Request::RequestKeyframe { mid } => self.request_keyframe(&mid, now),
+            Request::AskKeyframe { mid } => self.request_keyframe(&mid, now),
             Request::Stats { request } => {
                 let report = self.report();
                 self.reply(request, Ok(Answer::Stats(report)));
