@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -135,4 +136,10 @@ def _options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits with 0, 1 (the hub or the thing said no) or 2 (a wrong command)."""
-    app(args=None if arguments is None else list(arguments), prog_name="plait")
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="plait")
+    except ImportError as error:
+        if "_native" not in str(error):
+            raise
+        print("plait: the native engine is not built here: `make setup`, or install a wheel.", file=sys.stderr)
+        raise SystemExit(2) from None
