@@ -141,5 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ImportError as error:
         if "_native" not in str(error):
             raise
-        print("plait: the native engine is not built here: `make setup`, or install a wheel.", file=sys.stderr)
+        print(
+            "plait: the native engine is not built here: `make setup`, or install a wheel.", file=sys.stderr
+        )
         raise SystemExit(2) from None
