@@ -64,7 +64,7 @@ docs: ## Check that the documentation's links lead somewhere
 	$(BIN)/pytest -q tests/test_docs.py
 
 wheel: setup ## Build what another machine can install with pip alone
-	$(BIN)/maturin build --release --locked --out dist
+	@tools/setup wheel
 
 clean: ## Remove what was built here (not the cargo cache)
 	rm -rf .venv web/node_modules src/plait/hub/page dist
