@@ -104,7 +104,7 @@ impl Peer {
     }
 
     /// Adds a remote candidate, or keeps it until the remote description is there.
-    pub fn add_candidate(&mut self, candidate: Candidate) {
+    pub fn add_candidate(&mut self, candidate: Candidate, now: Instant) {
         if self.early_candidates.len() + self.remote_candidates.len() >= MOST_CANDIDATES {
             self.counters.candidates_ignored += 1;
             return;
@@ -114,7 +114,7 @@ impl Peer {
                 if !self.remote_candidates.contains(&candidate) {
                     rtc.add_remote_candidate(candidate.clone());
                     self.remote_candidates.push(candidate);
-                    self.drain();
+                    self.hurry(now);
                 }
             }
             _ => self.early_candidates.push(candidate),
@@ -142,8 +142,9 @@ impl Peer {
         self.drain();
         let early = std::mem::take(&mut self.early_candidates);
         for candidate in early.into_iter().chain(remote.candidates) {
-            self.add_candidate(candidate);
+            self.add_candidate(candidate, now);
         }
+        self.hurry(now);
         self.open_waiting_channels();
     }
 
