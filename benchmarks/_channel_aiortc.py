@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import sys
 import time
 from typing import Any
@@ -32,9 +31,12 @@ async def _opened(channel: Any) -> None:
         await event.wait()
 
 
-async def send(seconds: float, trips: int) -> None:
-    """Offer, send for so long, then count round trips."""
+async def send(seconds: float, trips: int, sizes: list[int]) -> None:
+    """Offer, send messages of each size for so long, then time round trips."""
     peer = RTCPeerConnection()
+    _say("ready")
+    await _stdin()
+    asked = time.perf_counter()
     bulk, echo = peer.createDataChannel("bulk"), peer.createDataChannel("echo")
     low = asyncio.Event()
     bulk.bufferedAmountLowThreshold = LOW
@@ -45,25 +47,30 @@ async def send(seconds: float, trips: int) -> None:
     await peer.setLocalDescription(await peer.createOffer())
     _say(peer.localDescription.sdp)
     await peer.setRemoteDescription(RTCSessionDescription(sdp=await _stdin(), type="answer"))
-    await asyncio.gather(_opened(bulk), _opened(echo))
-    message, sent = bytes(65536), 0
-    busy, began = time.process_time(), time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        bulk.send(message)
-        sent += len(message)
-        if bulk.bufferedAmount > HIGH:
-            low.clear()
-            await low.wait()
-    bulk.send(str(sent))
-    await replies.get()
-    took, busy = time.perf_counter() - began, time.process_time() - busy
+    await _opened(bulk)
+    opened = time.perf_counter() - asked
+    await _opened(echo)
+    runs = []
+    for size in sizes:
+        message, sent = bytes(size), 0
+        busy, began = time.process_time(), time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            bulk.send(message)
+            sent += size
+            if bulk.bufferedAmount > HIGH:
+                low.clear()
+                await low.wait()
+        bulk.send(str(sent))
+        far = float(await replies.get())
+        took = time.perf_counter() - began
+        runs.append({"bytes": sent, "seconds": took, "cpu_s": time.process_time() - busy + far})
     times = []
     for _ in range(trips):
         start = time.perf_counter()
-        echo.send(message[:100])
+        echo.send(bytes(100))
         await replies.get()
         times.append(time.perf_counter() - start)
-    _say({"bytes": sent, "seconds": took, "rtt_p50": statistics.median(times), "cpu_s": busy})
+    _say({"runs": runs, "trips": times, "open_s": opened})
     await peer.close()
 
 
@@ -71,31 +78,36 @@ async def receive() -> None:
     """Answer, count what comes on one channel, send back what comes on the other."""
     peer = RTCPeerConnection()
     closed = asyncio.Event()
-    got = 0
-    busy = 0.0
+    got, busy = 0, time.process_time()
 
     def on_channel(channel: Any) -> None:
         def on_bulk(message: bytes | str) -> None:
             nonlocal got, busy
-            busy = busy or time.process_time()
             if isinstance(message, str):
                 assert got == int(message)
-                busy = time.process_time() - busy
-                channel.send("all")
-            else:
-                got += len(message)
+                used = time.process_time() - busy
+                got = 0
+                channel.send(str(used))
+                return
+            if not got:
+                busy = time.process_time()
+            got += len(message)
 
         channel.on("message", on_bulk if channel.label == "bulk" else channel.send)
         channel.on("close", closed.set)
 
     peer.on("datachannel", on_channel)
+    _say("ready")
     await peer.setRemoteDescription(RTCSessionDescription(sdp=await _stdin(), type="offer"))
     await peer.setLocalDescription(await peer.createAnswer())
     _say(peer.localDescription.sdp)
     await closed.wait()
-    _say({"cpu_s": busy})
     await peer.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(send(float(sys.argv[2]), int(sys.argv[3])) if sys.argv[1] == "send" else receive())
+    asyncio.run(
+        send(float(sys.argv[2]), int(sys.argv[3]), [int(size) for size in sys.argv[4:]])
+        if sys.argv[1] == "send"
+        else receive()
+    )

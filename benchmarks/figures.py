@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Taken(msgspec.Struct, omit_defaults=True):
@@ -50,7 +50,7 @@ class Report(msgspec.Struct, omit_defaults=True):
         unit: str,
         rounds: Sequence[float],
         *,
-        peers: dict[str, Sequence[float]] | None = None,
+        peers: Mapping[str, Sequence[float]] | None = None,
     ) -> Figure:
         """Add a figure from the values of its rounds, with those of each peer in the same run."""
         ours = _taken(rounds)

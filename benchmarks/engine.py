@@ -1,0 +1,133 @@
+"""The engine beside aiortc and wrtc (Chrome's libwebrtc), each in two processes on this machine.
+
+Hot paths:
+- throughput of a reliable, ordered channel with messages of 64 and 16 KiB, the ends joined directly, and of
+  64 KiB through a path of 5 and of 30 ms of round trip; to the receiver's word that all have come;
+- CPU seconds a GB, of both processes together, for 64 KiB joined directly;
+- 100 bytes there and back, one at a time; and from the start of `create_offer` to the open channel;
+- the memory that an idle end adds to a process with 40 of them (USS, after a first connection);
+- the sender's share of a core for 720p30 H.264 that is encoded already, 2 Mbit/s.
+
+The delayed path is a process that relays UDP (`_delay.py`), as not every kernel has netem: it takes a share
+of the same cores, the same for every library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from benchmarks.channel import MODULES, installed, measure, said, started, tell
+from benchmarks.figures import Report, versions
+
+PEERS = 40
+PATHS = {"5ms": 0.005, "30ms": 0.03}
+FORWARDING = "forwarding is not built yet"
+
+
+async def _channels(name: str, seconds: float, trips: int) -> dict[str, float]:
+    """Take every figure of a data channel once."""
+    direct = await measure(MODULES[name], seconds, trips, (65536, 16384))
+    figures = {
+        "mb_s_64k": direct["mb_s"][0],
+        "mb_s_16k": direct["mb_s"][1],
+        "cpu_s_per_gb": direct["cpu_s_per_gb"][0],
+        "rtt_p50": direct["rtt_p50"],
+        "rtt_p99": direct["rtt_p99"],
+        "open_ms": direct["open_ms"],
+    }
+    for path, round_trip in PATHS.items():
+        delayed = await measure(MODULES[name], seconds, 0, round_trip=round_trip)
+        figures[f"mb_s_64k_{path}"] = delayed["mb_s"][0]
+    return figures
+
+
+async def _idle(name: str) -> float:
+    async with started("benchmarks._idle_peers", name, str(PEERS)) as process:
+        return float(await said(process))
+
+
+async def _passthrough(name: str, seconds: float) -> float:
+    """Return the sender's share of a core, after a look at what arrived."""
+    async with contextlib.AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(started("benchmarks._passthrough", "receive"))
+        sender = await stack.enter_async_context(started("benchmarks._passthrough", name, str(seconds)))
+        await tell(receiver, await said(sender))
+        await tell(sender, await said(receiver))
+        result = await said(sender)
+        await tell(receiver, "count")
+        arrived = await said(receiver)
+        if arrived < result["frames"] * 0.95:
+            raise RuntimeError(f"{arrived} of {result['frames']} pictures arrived")
+    return float(result["cpu"])
+
+
+class _Taken:
+    """The values of all rounds, by figure and library, and what failed."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, dict[str, list[float]]] = {}
+        self.failed: dict[str, str] = {}
+
+    def keep(self, name: str, figures: dict[str, float]) -> None:
+        for figure, value in figures.items():
+            self.values.setdefault(figure, {}).setdefault(name, []).append(value)
+
+
+async def _round(taken: _Taken, names: list[str], seconds: float, trips: int) -> None:
+    async def attempt(name: str, what: str, work: Any) -> None:
+        try:
+            taken.keep(name, await work)
+        except (RuntimeError, TimeoutError) as error:
+            taken.failed[f"{what} of {name}"] = str(error) or "nothing within 60 s"
+
+    async def single(figure: str, work: Any) -> dict[str, float]:
+        return {figure: await work}
+
+    for name in names:
+        await attempt(name, "channels", _channels(name, seconds, trips))
+    for name in names:
+        if name != "wrtc":
+            await attempt(name, "idle", single("kb_per_idle_peer", _idle(name)))
+            await attempt(name, "passthrough", single("passthrough_cpu", _passthrough(name, 2 * seconds)))
+
+
+UNITS = {
+    "mb_s_64k": "MB/s",
+    "mb_s_16k": "MB/s",
+    "mb_s_64k_5ms": "MB/s",
+    "mb_s_64k_30ms": "MB/s",
+    "cpu_s_per_gb": "s/GB",
+    "rtt_p50": "us",
+    "rtt_p99": "us",
+    "open_ms": "ms",
+    "kb_per_idle_peer": "KiB",
+    "passthrough_cpu": "share of a core",
+}
+
+
+async def _run(*, quick: bool) -> Report:
+    report = Report(versions=versions("aiortc", "wrtc"))
+    names = installed()
+    taken = _Taken()
+    for _ in range(1 if quick else 5):
+        await _round(taken, names, *((0.5, 500) if quick else (2.0, 2000)))
+    for figure, unit in UNITS.items():
+        values = taken.values.get(figure, {})
+        ours = values.pop("plait", None)
+        if ours is None:
+            report.lacks(f"engine.{figure}", "; ".join(taken.failed.values()) or "not taken")
+        else:
+            report.add(f"engine.{figure}", unit, ours, peers=values)
+    report.lacks("engine.forward_viewers_per_core", FORWARDING)
+    report.notes += [f"{what} failed: {why}" for what, why in taken.failed.items()]
+    report.notes += [
+        f"{name} is not installed (make setup-bench)" for name in ("aiortc", "wrtc") if name not in names
+    ]
+    return report
+
+
+def run(quick: bool) -> Report:
+    """Take the figures."""
+    return asyncio.run(_run(quick=quick))
