@@ -58,8 +58,7 @@ def _carry(ends: list[tuple[str, int]], ports: list[socket.socket], one_way: flo
         ready, _, _ = select.select([*ports, sys.stdin], [], [], wait)
         if sys.stdin in ready:
             return
-        for port in ready:
-            to = ports.index(port)  # port `to` stands for end `to`, and the other end writes to it
+        for to, port in enumerate(ports):  # port `to` stands for end `to`, and the other end writes to it
             for _ in range(64):
                 try:
                     data, ancillary, _, source = port.recvmsg(65535, 64)

@@ -36,10 +36,10 @@ def frames() -> list[tuple[bytes, bool]]:
     codec.gop_size = 2 * RATE
     codec.options = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline"}
     noise = np.random.default_rng(1).integers(0, 255, (HEIGHT * 3 // 2, WIDTH * 2), dtype=np.uint8)
-    noise = (noise >> 3) + np.linspace(0, 200, WIDTH * 2, dtype=np.uint8)
+    shaded = (noise >> 3) + np.linspace(0, 200, WIDTH * 2, dtype=np.uint8)
     units = []
     for number in range(2 * RATE):
-        picture = np.ascontiguousarray(noise[:, number * 8 : number * 8 + WIDTH])
+        picture = np.ascontiguousarray(shaded[:, number * 8 : number * 8 + WIDTH])
         frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
         frame.pts = number
         units += [(bytes(packet), packet.is_keyframe) for packet in codec.encode(frame)]
@@ -116,7 +116,7 @@ async def send_aiortc(seconds: float) -> None:
     class Track(library.MediaStreamTrack):  # type: ignore[name-defined, misc]
         kind = "video"
 
-        async def recv(self) -> av.Packet:
+        async def recv(self) -> av.Packet[Any]:
             data, _, timestamp = await pace.next()
             packet = av.Packet(data)
             packet.pts, packet.time_base = timestamp, fractions.Fraction(1, CLOCK)
