@@ -7,11 +7,10 @@ import itertools
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import aiortc
 import pytest
 
 from plait.rtc import PeerConnection, SessionDescription
-
-aiortc = pytest.importorskip("aiortc")
 
 WITHIN = 20
 CODECS = {"H264": ("video", "video/H264"), "VP8": ("video", "video/VP8"), "opus": ("audio", "audio/opus")}
