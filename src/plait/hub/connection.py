@@ -9,22 +9,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import structlog
 from msgspec import UNSET
 
 from plait.hub.contracts import NotKept
 from plait.transport.base import TransportClosed
-from plait.wire.codec import convert, decode, encode, envelope
+from plait.wire.codec import decode, encode, envelope
 from plait.wire.errors import InvalidMessage, MessageTooLarge
+from plait.wire.greeting import read_hello, welcome, welcome_message
 from plait.wire.messages import (
     ERROR,
     HELLO,
     PING,
-    PROTOCOL,
     SESSION_OPERATIONS,
-    Hello,
-    Welcome,
     notification,
     now,
     response,
@@ -40,9 +37,7 @@ if TYPE_CHECKING:
     from plait.hub.reply import Reply
     from plait.transport.base import Transport
     from plait.wire.errors import PlaitError
-    from plait.wire.messages import (
-        Message,
-    )
+    from plait.wire.messages import Hello, Message
 
 HELLO_WITHIN_S: Final = 10.0
 GOODBYE: Final = 1000
@@ -183,28 +178,24 @@ class Connection:
     # Hello
 
     def _greet(self, message: Message) -> None:
-        if message.operation != HELLO or message.message_type != "request" or message.message_id is UNSET:
-            self._refuse(message, InvalidMessage("the first message is a hello request", field="/operation"))
-            self._transport.close(4000, "no hello")
-            return
         try:
-            hello = convert({} if message.input is UNSET else message.input, Hello, field="/input")
+            hello = read_hello(message)
         except InvalidMessage as error:
-            self._send(response(message, error=error.problem()))
-            return
-        if hello.protocol < PROTOCOL:
-            unknown = InvalidMessage(f"this hub speaks protocol {PROTOCOL}", field="/input/protocol")
-            self._send(response(message, error=unknown.problem()))
+            if message.operation == HELLO and message.message_id is not UNSET:
+                self._send(response(message, error=error.problem()))
+            else:
+                self._refuse(message, error)
+                self._transport.close(4000, "no hello")
             return
         if self._hello_timer is not None:
             self._hello_timer.cancel()
             self._hello_timer = None
         if hello.session is None:
-            self._welcome(message, hello, self._clients.begin(self._principal), ack=0)
+            self._open(message, hello, None)
             return
         client = self._clients.find(hello.session, self._principal)
         if client is not None and client.session.resumable(hello.ack):
-            self._resume(message, hello, client)
+            self._open(message, hello, client)
             return
         if client is not None:
             self._clients.lose(client, 4001, "could not be resumed")
@@ -212,49 +203,41 @@ class Connection:
         marked = self._clients.marked(hello.session, str(self._principal))
         marked.then(lambda reply: self._renew(message, hello, reply))
 
-    def _resume(self, message: Message, hello: Hello, client: LiveClient) -> None:
-        self._client = client
-        again = client.session.resume(hello.ack)
-        # Before the session is joined, since nothing new may come between the welcome and what is sent again.
-        self._answer(message, client, resumed=True, ack=client.session.ack)
-        for missed in again:
-            self._send(missed)
-        self._clients.join(client, self._transport)
-        client.outbox.flush()
-        self._say_connected(hello, resumed=True)
-
     def _renew(self, message: Message, hello: Hello, marked: Reply[int]) -> None:
         """Begin anew with a client whose session is not live; the store knows how far it was committed."""
         if self._over:
             return
         try:
-            ack = marked.result()
+            committed = marked.result()
         except NotKept as error:
             self._transport.close(1011, f"the store failed: {error}")
             return
         self._resuming = False
-        self._welcome(message, hello, self._clients.begin(self._principal), ack=ack)
+        self._open(message, hello, None, committed=committed)
         early, self._early = self._early, []
         for data in early:
             self._message(data)
 
-    def _welcome(self, message: Message, hello: Hello, client: LiveClient, *, ack: int) -> None:
-        self._client = client
-        # Answered before the rooms hear of it: nothing of the session may come before its welcome.
-        self._answer(message, client, resumed=False, ack=ack)
-        self._clients.join(client, self._transport)
-        self._say_connected(hello, resumed=False)
-
-    def _answer(self, message: Message, client: LiveClient, *, resumed: bool, ack: int) -> None:
-        welcome = Welcome(
-            protocol=PROTOCOL,
-            session=client.id,
-            resumed=resumed,
-            ack=ack,
+    def _open(self, message: Message, hello: Hello, known: LiveClient | None, *, committed: int = 0) -> None:
+        """Go on with a live session, or begin one."""
+        client = known or self._clients.begin(self._principal)
+        opened = welcome(
+            hello,
+            None if known is None else known.session,
+            committed=committed,
             window=self._clients.window,
             time=now(),
+            begin=lambda: client.session,
         )
-        self._send(response(message, output=msgspec.to_builtins(welcome)))
+        self._client = client
+        # All of it before the session is joined: nothing new may come before the welcome, nor between it
+        # and what is sent again.
+        self._send(welcome_message(message, opened))
+        for missed in opened.again:
+            self._send(missed)
+        self._clients.join(client, self._transport)
+        client.outbox.flush()
+        self._say_connected(hello, resumed=opened.welcome.resumed)
 
     # The connection itself
 
