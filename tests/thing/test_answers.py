@@ -81,7 +81,8 @@ async def oven() -> Oven:
 
 
 async def ask(oven: Oven, operation: str, name: str, **members: Any) -> dict[str, Any]:
-    return await Answers(oven).answer(request(operation, name=name, **members))
+    answers, asked = Answers(oven), request(operation, name=name, **members)
+    return answers.read(asked) if operation == "readproperty" else await answers.answer(asked)
 
 
 async def test_a_read_gives_the_value_and_when_it_was_true(oven: Oven):

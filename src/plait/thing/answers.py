@@ -8,6 +8,7 @@ import inspect
 import logging
 import threading
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
@@ -53,13 +54,18 @@ class Answers:
         self._writing = {name: asyncio.Lock() for name in self._has.properties}
         self._results: dict[str, asyncio.Task[Any]] = {}  # in the order in which they were asked
 
+    def read(self, request: Message) -> dict[str, Any]:
+        """Return the members of the response to a read, as `answer` does for all else."""
+        try:
+            return _members(self._read("" if request.name is UNSET else request.name))
+        except PlaitError as error:
+            return {"error": error.problem()}
+
     async def answer(self, request: Message) -> dict[str, Any]:
         """Return the members of the response to a request; whatever goes wrong becomes its error."""
         name = "" if request.name is UNSET else request.name
         try:
             match request.operation:
-                case messages.READ_PROPERTY:
-                    return _members(self._read(name))
                 case messages.WRITE_PROPERTY:
                     return _members(await self._write(name, request))
                 case messages.INVOKE_ACTION:
@@ -118,8 +124,8 @@ class Answers:
 
     def _forget(self) -> None:
         """Keep so many results, and all actions that still run."""
-        done = [key for key, task in self._results.items() if task.done()]
-        for key in done[: max(0, len(self._results) - REMEMBERED)]:
+        done = (key for key, task in self._results.items() if task.done())
+        for key in list(islice(done, max(0, len(self._results) - REMEMBERED))):
             del self._results[key]
 
     async def _run(self, name: str, call: partial[Any], deadline: datetime | Any) -> Any:

@@ -20,7 +20,7 @@ from plait.wire.errors import Busy, PlaitError, from_problem
 
 if TYPE_CHECKING:
     import ssl as tls
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from plait.thing.thing import Thing
     from plait.transport.client import State
@@ -162,13 +162,16 @@ class Service:
         self._tell("online")
         self._catch_up()
 
-    async def _take(self, message: Message) -> None:
-        if message.message_type == "request":
-            await self._respond(message)
+    def _take(self, message: Message) -> Awaitable[None] | None:
+        if message.operation == messages.READ_PROPERTY and message.message_type == "request":
+            self._client.respond(message, **self._answers.read(message))  # there at once: no task for it
+        elif message.message_type == "request":
+            return self._respond(message)
         elif message.operation == messages.SIGNAL:
             self._calls.take(message)
         elif message.operation == messages.ERROR and message.error is not UNSET and self._known:
             log.error("%s: the hub says: %s", self._thing.title, from_problem(message.error))
+        return None
 
     async def _respond(self, request: Message) -> None:
         if self._working >= AT_ONCE:

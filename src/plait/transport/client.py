@@ -159,13 +159,14 @@ class Client:
             members["deadline"] = messages.now() + self._clock_ahead + timedelta(seconds=timeout)
         message = messages.request(operation, **members)
         future = self.expect(message)
+        late = Timeout(f"No answer to {operation} within {timeout} s")
+        # Not asyncio.timeout, which costs several times as much: nothing has to be cancelled but the future.
+        timer = asyncio.get_running_loop().call_later(timeout, _fail, future, late)
         try:
             self._post(message)
-            async with asyncio.timeout(timeout):
-                answer = await future
-        except TimeoutError:
-            raise Timeout(f"No answer to {operation} within {timeout} s") from None
+            answer = await future
         finally:
+            timer.cancel()
             future.cancel()
         if answer.error is not UNSET:
             raise from_problem(answer.error)
@@ -376,6 +377,11 @@ class Client:
             for future in self._quiet:
                 if not future.done():
                     future.set_result(None)
+
+
+def _fail(future: asyncio.Future[Message], error: PlaitError) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 def _ignore(*_: object) -> None:

@@ -130,18 +130,19 @@ class WebSocketTransport(WSListener):
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         """Sort one frame. Its memory is picows': the payload is copied before anyone keeps it."""
         transport.notify_user_specific_pong_received()  # any frame shows that the far end lives
-        if frame.msg_type == WSMsgType.CLOSE:
+        kind = frame.msg_type
+        if kind == WSMsgType.CLOSE:
             self.close(int(frame.get_close_code().value) or _OK)
             transport.disconnect()
-        elif self._closing or transport.is_close_frame_sent or frame.msg_type == WSMsgType.PONG:
+        elif self._closing or transport.is_close_frame_sent or kind == WSMsgType.PONG:
             pass  # picows hands over even the frame that it has just refused as too big
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.close(_PROTOCOL_ERROR, "reserved bits are set")
-        elif frame.msg_type == WSMsgType.CONTINUATION:
+        elif kind == WSMsgType.CONTINUATION:
             self._continue(frame)
         elif self._fragments is not None:
             self.close(_PROTOCOL_ERROR, "a message inside another")
-        elif frame.msg_type != self._type:
+        elif kind != self._type:
             self.close(_WRONG_TYPE, f"{'text' if self.text else 'binary'} frames only")
         elif frame.fin:
             self.on_message(frame.get_payload_as_bytes())

@@ -183,9 +183,10 @@ def _check_size(size: int) -> None:
 
 
 def _check_offsets(message: Message) -> None:
-    for name, when in (("timestamp", message.timestamp), ("deadline", message.deadline)):
-        if when is not UNSET and when.tzinfo is None:
-            raise InvalidMessage("A timestamp needs a UTC offset", field=f"/{name}")
+    if message.timestamp is not UNSET and message.timestamp.tzinfo is None:
+        raise InvalidMessage("A timestamp needs a UTC offset", field="/timestamp")
+    if message.deadline is not UNSET and message.deadline.tzinfo is None:
+        raise InvalidMessage("A timestamp needs a UTC offset", field="/deadline")
 
 
 def _check_json(message: Message) -> None:

@@ -6,9 +6,10 @@ nearly all members. `docs/protocol.md` is the specification; this file is its ty
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from random import Random
 from typing import Any, Final, Literal
-from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -158,9 +159,14 @@ class ThingState(msgspec.Struct, omit_defaults=True):
     properties: dict[str, PropertyState] = {}
 
 
+_IDS: Final = Random()  # noqa: S311 - ids need be unique, not secret; seeded by the system, no call to it for each
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_IDS.seed)
+
+
 def new_id() -> str:
-    """Return a fresh message id."""
-    return uuid4().hex
+    """Return a fresh message id: 128 random bits."""
+    return f"{_IDS.getrandbits(128):032x}"
 
 
 def now() -> datetime:

@@ -147,7 +147,10 @@ class Session:
         """Note that a received message is kept for good. They may settle in any order; `ack` has no holes."""
         if not self.ack < seq <= self.received:
             return
-        self._settled.add(seq)
+        if seq > self.ack + 1:
+            self._settled.add(seq)
+            return
+        self.ack = seq
         while self.ack + 1 in self._settled:
             self.ack += 1
             self._settled.discard(self.ack)
