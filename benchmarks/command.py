@@ -4,12 +4,17 @@ Hot paths: a read of a property (never journaled), and an action, which the hub 
 synchronous=FULL before it hands it on and again before it answers. The value, input and output are 200 bytes
 of JSON each. Beside them, in the same rounds: a bare picows echo of 200 bytes, and the journal's two commits
 by themselves, in a store like the hub's on the same disk (`commit_p50` is one of them).
+
+Where there are two cores, the hub and the echo's server have one, and those who ask and answer them the
+other: every message crosses. Left alone, the system puts the two ends of the echo on one core and moves the
+three of the read about, so that the two could not be compared.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -26,7 +31,7 @@ from plait.hub.store.credentials import open_credentials
 from plait.hub.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 LAMP = "urn:dev:bench:lamp"
 TEXT = "x" * 198  # 200 bytes with its quotes
@@ -52,11 +57,28 @@ class _Echoed(picows.WSListener):  # type: ignore[misc] # picows' classes have n
         await self.came
 
 
+@contextlib.contextmanager
+def _cores() -> Iterator[int | None]:
+    """Keep this process, and what it starts, to one core; give another, if there is one, for servers."""
+    before = os.sched_getaffinity(0) if sys.platform == "linux" else set()
+    if len(before) < 2:
+        yield None
+        return
+    ours, theirs, *_ = sorted(before)
+    os.sched_setaffinity(0, {ours})
+    try:
+        yield theirs
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 @contextlib.asynccontextmanager
-async def _process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _process(*arguments: str, core: int | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})  # before it has threads: they inherit it
     try:
         yield process
     finally:
@@ -89,7 +111,6 @@ async def _measure(report: Report, folder: Path, *, rounds: int, count: int) -> 
         lamp_token = credentials.make_token(Principal("thing", LAMP))
         user_token = credentials.make_token(Principal("user", "owner"))
     serve = "from plait.cli.hub import app; app()"
-    store = SqliteStore(folder / "store")
     journaled = 0
 
     async def commits() -> None:
@@ -102,12 +123,14 @@ async def _measure(report: Report, folder: Path, *, rounds: int, count: int) -> 
         await store.close_action(entry).future()
 
     async with contextlib.AsyncExitStack() as stack:
+        core = stack.enter_context(_cores())
+        store = SqliteStore(folder / "store")  # now: its thread keeps to our core
         hub = await stack.enter_async_context(
-            _process("-c", serve, "--port", "0", "--data", str(folder / "hub"))
+            _process("-c", serve, "--port", "0", "--data", str(folder / "hub"), core=core)
         )
         url = (await _line(hub, b"Plait hub on ")).rpartition(" ")[2]
         await stack.enter_async_context(_process("-m", "benchmarks._lamp", url, lamp_token))
-        echo = await stack.enter_async_context(_process("-m", "benchmarks._echo"))
+        echo = await stack.enter_async_context(_process("-m", "benchmarks._echo", core=core))
         transport, echoed = await picows.ws_connect(_Echoed, f"ws://127.0.0.1:{await _line(echo)}/")
         stack.callback(transport.disconnect)
         home = await stack.enter_async_context(app.connect(url, token=user_token))
