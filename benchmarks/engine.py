@@ -5,7 +5,7 @@ Hot paths:
   64 KiB through a path of 5 and of 30 ms of round trip; to the receiver's word that all have come;
 - CPU seconds a GB, of both processes together, for 64 KiB joined directly;
 - 100 bytes there and back, one at a time; and from the start of `create_offer` to the open channel;
-- the memory that an idle end adds to a process with 40 of them (USS, after a first connection);
+- the memory that an idle end adds to a process with 40 of them (RssAnon, after a first connection);
 - the sender's share of a core for 720p30 H.264 that is encoded already, 2 Mbit/s.
 
 The delayed path is a process that relays UDP (`_delay.py`), as not every kernel has netem: it takes a share

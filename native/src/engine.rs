@@ -87,7 +87,8 @@ impl Handle {
 
 struct Engine {
     handle: Arc<Handle>,
-    peers: HashMap<u64, Peer>,
+    /// Boxed: a peer is kilobytes, and a table keeps up to half of its places empty.
+    peers: HashMap<u64, Box<Peer>>,
     /// When each peer wants to be looked at again, and the same sorted by time.
     due: HashMap<u64, Instant>,
     timers: BTreeSet<(Instant, u64)>,
@@ -156,7 +157,7 @@ impl Engine {
         match command {
             Command::Open { peer, mailbox, config } => {
                 let id = peer.id;
-                self.peers.insert(id, Peer::new(peer, mailbox, config, now));
+                self.peers.insert(id, Box::new(Peer::new(peer, mailbox, config, now)));
             }
             Command::Peer { id, request } => {
                 touched.insert(id);
