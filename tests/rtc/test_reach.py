@@ -93,7 +93,7 @@ async def running(directory: Path, *more: str):
     config.write_text("\n".join(lines) + "\n")
     with turn.log.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            "turnserver", "-c", str(config), stdout=log, stderr=log
+            "stdbuf", "-oL", "turnserver", "-c", str(config), stdout=log, stderr=log
         )
     try:
         await answering(turn.port)

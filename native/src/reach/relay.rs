@@ -295,8 +295,12 @@ impl Relay {
 
     /// Gives the allocation back (a refresh to a lifetime of nothing), if the server still listens.
     pub fn close(&mut self, poller: &Poller, now: Instant) {
-        if self.address().is_some() && self.client.delete(self.time(now)).is_ok() {
-            let _ = self.step(now);
+        let time = self.time(now);
+        if self.address().is_some() && self.client.delete(time).is_ok() {
+            // Once more than the library's pause between requests has gone by, for it sends nothing within.
+            while let Some(transmit) = self.client.poll_transmit(time + Duration::from_millis(100)) {
+                self.link.send(&transmit.data);
+            }
             let _ = self.link.flush(poller);
         }
         self.link.close(poller);
