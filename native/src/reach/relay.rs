@@ -31,6 +31,8 @@ const STALE_NONCE: u16 = 438;
 /// Addresses of the far end that get a permission, and a channel.
 const MOST_PERMISSIONS: usize = 64;
 const MOST_CHANNELS: usize = 16;
+/// More than the library's pause between two requests.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Datagrams that wait for their permission.
 const MOST_WAITING: usize = 32;
 /// The client is looked at no more often than that.
@@ -297,8 +299,10 @@ impl Relay {
     pub fn close(&mut self, poller: &Poller, now: Instant) {
         let time = self.time(now);
         if self.address().is_some() && self.client.delete(time).is_ok() {
-            // Once more than the library's pause between requests has gone by, for it sends nothing within.
-            while let Some(transmit) = self.client.poll_transmit(time + Duration::from_millis(100)) {
+            // The library pauses between requests, and others may come before this one: time is told to
+            // have passed.
+            for pause in 1..=MOST_CHANNELS as u32 {
+                let Some(transmit) = self.client.poll_transmit(time + PAUSE * pause) else { break };
                 self.link.send(&transmit.data);
             }
             let _ = self.link.flush(poller);
