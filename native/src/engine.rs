@@ -223,8 +223,9 @@ impl Engine {
             for socket in &peer.sockets {
                 socket.close(&self.handle.poller);
             }
-            peer.reach.close(&self.handle.poller);
+            let poller = &self.handle.poller;
             // Whatever a broken peer does when it goes must not take the engine along.
+            let _ = catch_unwind(AssertUnwindSafe(|| peer.reach.close(poller)));
             let _ = catch_unwind(AssertUnwindSafe(|| drop(peer)));
         }
     }
