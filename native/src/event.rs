@@ -60,7 +60,7 @@ pub enum Event {
     },
     /// A local candidate line; `None` when gathering is complete.
     Candidate(Option<String>),
-    /// A STUN or TURN server that gave no candidate. The code is its own, or W3C's 701: not reached.
+    /// A STUN or TURN server that gave no candidate, or lost one. The code is its own, or W3C's 701: not reached.
     ServerFailed {
         url: String,
         server: SocketAddr,

@@ -358,6 +358,36 @@ async def test_two_peers_talk_through_relays_alone(turn, joined, transport):
     await turn.logged("lifetime=0" if transport == "udp" else "delete: realm=", times=2)
 
 
+async def test_one_end_alone_may_hide_behind_a_relay(turn, joined):
+    hidden = PeerConnection(ice_servers=[turn.server("udp")], ice_transport_policy="relay")
+    async with hidden as a, PeerConnection() as b:
+        channel = a.create_data_channel("test")
+        await joined(a, b)
+        await asyncio.wait_for(channel.opened(), WITHIN)
+        report = await a.stats()
+        assert report[report["CP"]["localCandidateId"]]["candidateType"] == "relay"
+        remote = (await b.stats())["CP"]["remoteCandidateId"]
+        theirs = (await b.stats())[remote]
+        (relay,) = local_candidates(report, "relay")
+        assert (theirs["address"], theirs["port"]) == (relay["address"], relay["port"])
+
+
+async def test_a_relay_that_goes_away_is_noticed(tmp_path, joined):
+    async with PeerConnection() as far:
+        async with running(tmp_path) as turn:
+            near = PeerConnection(ice_servers=[turn.server("tcp")], ice_transport_policy="relay")
+            gathered = Gathered(near)
+            states: asyncio.Queue = asyncio.Queue()
+            near.on_connection_state_change = states.put_nowait
+            near.create_data_channel("test")
+            await joined(near, far)
+        async with near:
+            error = await gathered.error()
+            assert (error.error_code, error.port) == (701, turn.port)
+            while await asyncio.wait_for(states.get(), WITHIN) != "disconnected":
+                pass
+
+
 async def test_a_stale_nonce_is_renewed(tmp_path, joined):
     async with running(tmp_path, "stale-nonce=1") as turn:
 

@@ -59,9 +59,10 @@ pub struct Relay {
     permissions: HashSet<IpAddr>,
     channels: HashSet<SocketAddr>,
     waiting: VecDeque<(SocketAddr, Vec<u8>)>,
-    /// The last that the server refused something with.
-    refusal: Option<(u16, String)>,
-    broken: Option<String>,
+    /// The server has asked for credentials.
+    challenged: bool,
+    /// Why it is over, to be told in the next step: the server's code or 701, and words.
+    broken: Option<(u16, String)>,
 }
 
 impl Relay {
@@ -95,7 +96,7 @@ impl Relay {
             permissions: HashSet::new(),
             channels: HashSet::new(),
             waiting: VecDeque::new(),
-            refusal: None,
+            challenged: false,
             broken: None,
         })
     }
@@ -139,7 +140,7 @@ impl Relay {
                     self.next = (self.epoch + Duration::from_nanos(at)).max(now + SHORTEST_WAIT);
                 }
                 TurnPollRet::Closed => {
-                    self.broken.get_or_insert_with(|| "the allocation ended".to_owned());
+                    self.lose("the allocation ended");
                 }
                 // Only TCP allocations have these.
                 TurnPollRet::AllocateTcpSocket { .. } | TurnPollRet::TcpClose { .. } => {}
@@ -158,10 +159,12 @@ impl Relay {
             }
         }
         if matches!(self.state, State::Asking(until) if now >= until) {
-            self.broken.get_or_insert_with(|| "no answer".to_owned());
+            self.lose("no answer");
         }
-        if let Some(reason) = self.broken.take() {
-            outcomes.push(self.fail(reason));
+        if let Some((code, text)) = self.broken.take() {
+            self.state = State::Over;
+            self.waiting.clear();
+            outcomes.push(Outcome::Failed { url: Arc::clone(&self.url), server: self.server, code, text });
         }
         outcomes
     }
@@ -179,11 +182,11 @@ impl Relay {
                             Origin { url: Arc::clone(&self.url), relay_protocol: Some(self.protocol) };
                         return Some(Outcome::Found { candidate, origin });
                     }
-                    Err(error) => self.broken = Some(format!("its answer is of no use: {error}")),
+                    Err(error) => self.lose(&format!("its answer is of no use: {error}")),
                 }
             }
             TurnEvent::AllocationCreateFailed(_) => {
-                self.broken = Some("no allocation was made".to_owned());
+                self.lose("no allocation was made");
             }
             TurnEvent::PermissionCreated(_, ip) => {
                 for (to, datagram) in std::mem::take(&mut self.waiting) {
@@ -204,11 +207,8 @@ impl Relay {
         None
     }
 
-    fn fail(&mut self, reason: String) -> Outcome {
-        self.state = State::Over;
-        self.waiting.clear();
-        let (code, text) = self.refusal.take().unwrap_or((UNREACHABLE, reason));
-        Outcome::Failed { url: Arc::clone(&self.url), server: self.server, code, text }
+    fn lose(&mut self, reason: &str) {
+        self.broken.get_or_insert_with(|| (UNREACHABLE, reason.to_owned()));
     }
 
     /// Sends a datagram from the relayed address to `to`.
@@ -254,20 +254,20 @@ impl Relay {
     ) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
         let mut arrived = Vec::new();
         let relayed = self.address();
-        let (client, refusal) = (&mut self.client, &mut self.refusal);
+        let (client, challenged) = (&mut self.client, &mut self.challenged);
         let (epoch, local, server) = (self.epoch, self.local, self.server);
         let transport = client.transport();
-        let mut final_word = false;
+        let mut refusal = None;
         let result = self.link.read(buffers, now, |now, message| {
             if relayed.is_none()
                 && let Some((code, text)) = refused(message)
             {
                 // One 401 is how a server says its realm; a second one to the credentials is an answer.
-                final_word |= match code {
-                    UNAUTHORIZED => refusal.is_some(),
-                    code => code != STALE_NONCE,
-                };
-                *refusal = Some((code, text));
+                let expected = code == STALE_NONCE || (code == UNAUTHORIZED && !*challenged);
+                *challenged |= code == UNAUTHORIZED;
+                if !expected {
+                    refusal = Some((code, text));
+                }
             }
             let since = now.saturating_duration_since(epoch).as_nanos();
             let time = stun_proto::Instant::from_nanos(i64::try_from(since).unwrap_or(i64::MAX));
@@ -276,10 +276,10 @@ impl Relay {
                 arrived.push((relayed, data.peer, data.data().to_vec()));
             }
         });
-        if let Err(error) = result {
-            self.broken = Some(error.to_string());
-        } else if final_word {
-            self.broken = Some("refused".to_owned());
+        if refusal.is_some() {
+            self.broken = refusal;
+        } else if let Err(error) = result {
+            self.lose(&error.to_string());
         }
         arrived
     }
@@ -289,7 +289,7 @@ impl Relay {
             return;
         }
         if let Err(error) = self.link.flush(poller) {
-            self.broken = Some(error.to_string());
+            self.lose(&error.to_string());
             // Told in the next step, at once.
             self.next = Instant::now();
         }

@@ -49,7 +49,7 @@ class IceServer:
 
 @dataclass(frozen=True)
 class IceCandidateError:
-    """A STUN or TURN server that gave no candidate (W3C RTCPeerConnectionIceErrorEvent).
+    """A STUN or TURN server that gave no candidate, or lost one (W3C RTCPeerConnectionIceErrorEvent).
 
     Attributes:
         url: the server.

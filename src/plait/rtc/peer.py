@@ -342,7 +342,7 @@ class PeerConnection:
             self.on_ice_candidate(None if line is None else IceCandidate(line, mid, 0))
 
     def _on_server_failed(self, url: str, address: str, port: int, code: int, text: str) -> None:
-        _logger.warning("%s (%s port %d) gave no candidate: %d %s", url, address, port, code, text)
+        _logger.warning("%s (%s port %d) is of no use: %d %s", url, address, port, code, text)
         if self.on_ice_candidate_error is not None:
             self.on_ice_candidate_error(IceCandidateError(url, address, port, code, text))
 
