@@ -10,12 +10,17 @@ use str0m::media::{Direction, MediaKind};
 use crate::channel::Gauge;
 use crate::mailbox::Mailbox;
 use crate::peer::PeerShared;
+use crate::reach::Server;
 
 /// How a peer is made.
 pub struct PeerConfig {
     pub certificate: DtlsCert,
     /// Also offer loopback addresses as host candidates.
     pub loopback: bool,
+    /// Only relayed candidates: nobody but the TURN servers learns our addresses.
+    pub relay_only: bool,
+    /// How many `Request::Server` will come.
+    pub servers: usize,
 }
 
 /// A media line to be offered.
@@ -41,6 +46,8 @@ pub enum Request {
         request: u64,
         sdp: String,
     },
+    /// A STUN or TURN server whose name has been resolved, or has not and then has no address.
+    Server(Box<Server>),
     Candidate(Box<Candidate>),
     /// A candidate that cannot be used, to be counted.
     Unusable,

@@ -23,6 +23,7 @@ const CHANNEL_LOW: u8 = 6;
 const CHANNEL_CLOSED: u8 = 7;
 const FRAME: u8 = 8;
 const KEYFRAME_REQUEST: u8 = 9;
+const SERVER_FAILED: u8 = 10;
 
 /// Makes the tuple for one event.
 pub fn letter<'py>(
@@ -53,6 +54,10 @@ pub fn letter<'py>(
         Event::KeyframeRequest { mid } => (KEYFRAME_REQUEST, (mid,).into_pyobject(py)?),
         Event::State { state, reason } => (STATE, (state, reason).into_pyobject(py)?),
         Event::Candidate(line) => (CANDIDATE, (line,).into_pyobject(py)?),
+        Event::ServerFailed { url, server, code, text } => {
+            let arguments = (url, server.ip().to_string(), server.port(), code, text);
+            (SERVER_FAILED, arguments.into_pyobject(py)?)
+        }
         Event::Media(media) => {
             let codecs = PyTuple::new(py, media.codecs)?;
             (MEDIA, (media.mid, media.kind, media.direction, codecs, media.remote).into_pyobject(py)?)

@@ -218,12 +218,14 @@ impl Engine {
             }
         }
         if peer.is_over()
-            && let Some(peer) = self.peers.remove(&id)
+            && let Some(mut peer) = self.peers.remove(&id)
         {
             for socket in &peer.sockets {
                 socket.close(&self.handle.poller);
             }
+            let poller = &self.handle.poller;
             // Whatever a broken peer does when it goes must not take the engine along.
+            let _ = catch_unwind(AssertUnwindSafe(|| peer.reach.close(poller)));
             let _ = catch_unwind(AssertUnwindSafe(|| drop(peer)));
         }
     }

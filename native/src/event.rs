@@ -1,5 +1,6 @@
 //! What the engine tells Python: plain data, made into Python objects only when Python asks.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::channel::Gauge;
@@ -59,6 +60,13 @@ pub enum Event {
     },
     /// A local candidate line; `None` when gathering is complete.
     Candidate(Option<String>),
+    /// A STUN or TURN server that gave no candidate, or lost one. The code is its own, or W3C's 701: not reached.
+    ServerFailed {
+        url: String,
+        server: SocketAddr,
+        code: u16,
+        text: String,
+    },
     Media(MediaState),
     ChannelOpen(ChannelOpen),
     ChannelData {

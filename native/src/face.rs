@@ -1,11 +1,13 @@
 //! The classes that Python sees. Each call only puts a command into the engine's queue or reads counters.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use pyo3::exceptions::{PyBufferError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
+use rustls::pki_types::ServerName;
 use str0m::channel::{ChannelConfig, Reliability};
 use str0m::config::DtlsCert;
 use str0m::media::{Direction, MediaKind};
@@ -16,6 +18,7 @@ use crate::convert;
 use crate::engine::Handle;
 use crate::mailbox::Mailbox;
 use crate::peer::{PeerShared, RESUME_BELOW};
+use crate::reach::{Access, Server, Transport, tls};
 use crate::sdp::{Parsed, read_candidate};
 
 /// A description longer than this is not read.
@@ -57,16 +60,21 @@ impl Engine {
         Ok(PyMailbox { mailbox: Arc::new(mailbox), handle: Arc::clone(&self.0) })
     }
 
-    /// A new peer, whose events go to `mailbox`. Certificate and key: DER.
+    /// A new peer, whose events go to `mailbox`. Certificate and key: DER. `servers`: how many times
+    /// `server` will be called.
+    #[allow(clippy::too_many_arguments)] // W3C's RTCConfiguration
     fn peer(
         &self,
         mailbox: &PyMailbox,
         certificate: Vec<u8>,
         private_key: Vec<u8>,
         loopback: bool,
+        relay_only: bool,
+        servers: usize,
     ) -> PyResult<Peer> {
         let shared = Arc::new(PeerShared::new(self.0.next_id()));
-        let config = PeerConfig { certificate: DtlsCert { certificate, private_key }, loopback };
+        let certificate = DtlsCert { certificate, private_key };
+        let config = PeerConfig { certificate, loopback, relay_only, servers };
         let peer = Peer { shared: Arc::clone(&shared), handle: Arc::clone(&self.0) };
         let mailbox = Arc::clone(&mailbox.mailbox);
         peer.queue(Command::Open { peer: shared, mailbox, config })?;
@@ -186,6 +194,45 @@ impl Peer {
 
     fn answer(&self, request: u64, sdp: String) -> PyResult<()> {
         self.ask(Request::Answer { request, sdp: checked(sdp)? })
+    }
+
+    /// A STUN server (`transport` empty) or a TURN server ("udp", "tcp", "tls") at the (ip, port)
+    /// addresses given, none where its name could not be resolved. `name` and `authorities` (PEM, empty
+    /// for the system's) are what its certificate is checked with.
+    #[allow(clippy::too_many_arguments)] // W3C's RTCIceServer, taken apart
+    fn server(
+        &self,
+        py: Python<'_>,
+        url: &str,
+        transport: &str,
+        addresses: Vec<(String, u16)>,
+        username: String,
+        credential: String,
+        name: String,
+        authorities: &str,
+    ) -> PyResult<()> {
+        let bad = |error: String| PyValueError::new_err(format!("{url}: {error}"));
+        let transport = match transport {
+            "" => None,
+            "udp" => Some(Transport::Udp),
+            "tcp" => Some(Transport::Tcp),
+            "tls" => {
+                let config = py.detach(|| tls::config(authorities)).map_err(bad)?;
+                let name = ServerName::try_from(name).map_err(|error| bad(error.to_string()))?;
+                Some(Transport::Tls(config, name))
+            }
+            _ => return Err(bad(format!("not a transport: {transport}"))),
+        };
+        let addresses: PyResult<Vec<SocketAddr>> = addresses
+            .iter()
+            .map(|(ip, port)| match ip.parse() {
+                Ok(ip) => Ok(SocketAddr::new(ip, *port)),
+                Err(_) => Err(bad(format!("not an address: {ip}"))),
+            })
+            .collect();
+        let access = transport.map(|transport| Access { transport, username, credential });
+        let server = Server { url: Arc::from(url), addresses: addresses?, access };
+        self.ask(Request::Server(Box::new(server)))
     }
 
     /// Adds a remote candidate. False if it is well-formed but of no use. ValueError if it is not a candidate.

@@ -16,6 +16,7 @@ mod media;
 mod negotiate;
 mod net;
 mod peer;
+mod reach;
 mod report;
 mod sdp;
 mod stats;

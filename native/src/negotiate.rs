@@ -130,7 +130,7 @@ impl Peer {
         for candidate in &self.local_candidates {
             self.tell(Event::Candidate(Some(candidate.to_sdp_string())));
         }
-        self.tell(Event::Candidate(None));
+        self.announce_end();
     }
 
     fn on_remote(&mut self, remote: sdp::Remote, now: Instant) {
@@ -164,7 +164,10 @@ impl Peer {
         config.set_max_stun_rto(CHECK_EVERY);
         config.set_max_stun_retransmits(CHECKS);
         let mut rtc = config.build(now);
-        for ip in gather::host_addresses(self.config.loopback) {
+        // Where only relays may be used, the far end must not even learn of our addresses.
+        let hosts =
+            if self.config.relay_only { Vec::new() } else { gather::host_addresses(self.config.loopback) };
+        for ip in hosts {
             let key = self.shared.id as usize * KEYS + self.sockets.len();
             // An address may have gone since it was listed, or not allow binding.
             let Ok(socket) = Socket::bind(ip, poller, key) else { continue };

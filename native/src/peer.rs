@@ -19,6 +19,7 @@ use crate::event::{Answer, Event};
 use crate::mailbox::Mailbox;
 use crate::media::Media;
 use crate::net::{ReadBuffers, Socket};
+use crate::reach::{RELAY_KEYS, Reach};
 
 /// Sockets of one peer have poller keys from `id * KEYS`.
 pub const KEYS: usize = 64;
@@ -117,6 +118,8 @@ pub struct Peer {
     pub state: State,
     pub rtc: Option<Rtc>,
     pub sockets: Vec<Socket>,
+    /// STUN and TURN servers.
+    pub reach: Reach,
     pub local_candidates: Vec<Candidate>,
     pub remote_candidates: Vec<Candidate>,
     /// Remote candidates that came before the remote description.
@@ -154,6 +157,7 @@ impl Peer {
         Self {
             shared,
             mailbox,
+            reach: Reach::new(config.servers),
             config,
             state: State::New,
             rtc: None,
@@ -213,6 +217,7 @@ impl Peer {
                 let result = self.answer(&sdp, now);
                 self.conclude(request, result);
             }
+            Request::Server(server) => self.reach.add(*server),
             Request::Candidate(candidate) => self.add_candidate(*candidate, now),
             Request::Unusable => self.counters.candidates_ignored += 1,
             Request::CreateChannel { gauge, config } => self.create_channel(gauge, config),
@@ -286,15 +291,21 @@ impl Peer {
 
     /// Reads socket `index` until it is empty or others must have their turn.
     pub fn read(&mut self, index: usize, buffers: &mut ReadBuffers) {
+        if index >= RELAY_KEYS {
+            return self.read_relay(index - RELAY_KEYS, buffers);
+        }
         let Some(socket) = self.sockets.get(index) else { return };
         let reader = socket.reader();
         let local = socket.local;
         reader.read(buffers, |now, source, datagram| self.receive(now, local, source, datagram));
     }
 
-    fn receive(&mut self, now: Instant, local: SocketAddr, source: SocketAddr, datagram: &[u8]) {
+    pub fn receive(&mut self, now: Instant, local: SocketAddr, source: SocketAddr, datagram: &[u8]) {
         self.counters.packets_received += 1;
         self.counters.bytes_received += datagram.len() as u64;
+        if is_stun(datagram) && self.reach.take_answer(local, source, datagram) {
+            return;
+        }
         if self.selected.is_some_and(|(_, remote)| remote == source) {
             self.heard = now;
         }
@@ -381,6 +392,9 @@ impl Peer {
                     let socket = self.sockets.iter_mut().find(|socket| socket.local == packet.source);
                     if let Some(socket) = socket {
                         socket.push(packet.destination, &packet.contents);
+                    } else {
+                        let now = Instant::now();
+                        self.reach.transmit(packet.source, packet.destination, &packet.contents, now);
                     }
                 }
                 Ok(Output::Event(event)) => self.on_event(event),
@@ -408,6 +422,7 @@ impl Peer {
     pub fn settle(&mut self, poller: &Poller, now: Instant) {
         self.pump(now);
         self.say_goodbye();
+        self.reach_out(poller, now);
         for socket in &mut self.sockets {
             socket.flush(poller);
         }
@@ -458,7 +473,8 @@ impl Peer {
             _ => None,
         };
         let closing = self.closing.as_ref().map(|closing| closing.until);
-        [self.rtc_deadline, self.next_quick(), watch, closing].into_iter().flatten().min()
+        let reach = self.reach.deadline();
+        [self.rtc_deadline, self.next_quick(), watch, closing, reach].into_iter().flatten().min()
     }
 
     pub fn on_connected(&mut self) {
@@ -526,6 +542,6 @@ fn is_dtls(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(20..=63))
 }
 
-fn is_stun(datagram: &[u8]) -> bool {
+pub fn is_stun(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(0..=3))
 }

@@ -8,6 +8,7 @@ use str0m::{Candidate, CandidateKind};
 
 use crate::media::codec_name;
 use crate::peer::{Peer, State};
+use crate::reach::Origin;
 use crate::stats::Report;
 
 const TRANSPORT: &str = "T";
@@ -28,6 +29,7 @@ fn add_candidate(
     kind: &'static str,
     address: SocketAddr,
     candidate: Option<&Candidate>,
+    origin: Option<&Origin>,
 ) {
     report
         .add(id, kind)
@@ -37,7 +39,9 @@ fn add_candidate(
         .set("protocol", "udp")
         // An address that nobody told us of was found by the checks themselves.
         .set("candidateType", candidate.map_or("prflx", |c| candidate_kind(c.kind())))
-        .set_some("priority", candidate.map(|c| u64::from(c.prio())));
+        .set_some("priority", candidate.map(|c| u64::from(c.prio())))
+        .set_some("url", origin.map(|origin| &*origin.url))
+        .set_some("relayProtocol", origin.and_then(|origin| origin.relay_protocol));
 }
 
 impl Peer {
@@ -54,7 +58,9 @@ impl Peer {
 
     fn report_candidates(&self, report: &mut Report) {
         for (index, candidate) in self.local_candidates.iter().enumerate() {
-            add_candidate(report, &format!("L{index}"), "local-candidate", candidate.addr(), Some(candidate));
+            let (id, address) = (format!("L{index}"), candidate.addr());
+            let origin = self.reach.origin(address);
+            add_candidate(report, &id, "local-candidate", address, Some(candidate), origin);
         }
         for (index, candidate) in self.remote_candidates.iter().enumerate() {
             add_candidate(
@@ -63,6 +69,7 @@ impl Peer {
                 "remote-candidate",
                 candidate.addr(),
                 Some(candidate),
+                None,
             );
         }
         let Some((local, remote)) = self.selected else { return };
@@ -71,7 +78,7 @@ impl Peer {
         let remote_id = match at(&self.remote_candidates, remote) {
             Some(index) => format!("R{index}"),
             None => {
-                add_candidate(report, "RP", "remote-candidate", remote, None);
+                add_candidate(report, "RP", "remote-candidate", remote, None, None);
                 "RP".to_owned()
             }
         };

@@ -20,8 +20,20 @@ class Engine:
     def mailbox(self) -> Mailbox:
         """Make a queue of events for one event loop."""
 
-    def peer(self, mailbox: Mailbox, certificate: bytes, private_key: bytes, loopback: bool) -> Peer:
-        """Make a peer whose events go to `mailbox`. Certificate and key: DER."""
+    def peer(
+        self,
+        mailbox: Mailbox,
+        certificate: bytes,
+        private_key: bytes,
+        loopback: bool,
+        relay_only: bool,
+        servers: int,
+        /,
+    ) -> Peer:
+        """Make a peer whose events go to `mailbox`; `Peer.server` will be called `servers` times.
+
+        Certificate and key: DER.
+        """
 
     def stop(self) -> None:
         """Close all peers, with their goodbyes, and end the thread."""
@@ -49,6 +61,22 @@ class Peer:
     def offer(self, request: int, media: list[tuple[str, str]], codecs: list[str], /) -> None: ...
     def accept(self, request: int, sdp: str, codecs: list[str], /) -> None: ...
     def answer(self, request: int, sdp: str, /) -> None: ...
+    def server(
+        self,
+        url: str,
+        transport: str,
+        addresses: list[tuple[str, int]],
+        username: str,
+        credential: str,
+        name: str,
+        authorities: str,
+        /,
+    ) -> None:
+        """Add a STUN server (no transport) or a TURN server ("udp", "tcp", "tls"), resolved.
+
+        Raises ValueError for authorities or a name that cannot be used.
+        """
+
     def add_candidate(self, line: str, /) -> bool:
         """Add a remote candidate; False if it is of no use; ValueError if it is none."""
 

@@ -10,7 +10,7 @@ async with PeerConnection() as peer:
 from plait.rtc.certificate import Certificate
 from plait.rtc.channel import DataChannel
 from plait.rtc.errors import ChannelClosed, NegotiationError, PeerClosed, RtcError
-from plait.rtc.ice import IceCandidate, IceServer, SessionDescription
+from plait.rtc.ice import IceCandidate, IceCandidateError, IceServer, SessionDescription
 from plait.rtc.peer import PeerConnection
 from plait.rtc.track import EncodedFrame, Transceiver
 
@@ -20,6 +20,7 @@ __all__ = [
     "DataChannel",
     "EncodedFrame",
     "IceCandidate",
+    "IceCandidateError",
     "IceServer",
     "NegotiationError",
     "PeerClosed",

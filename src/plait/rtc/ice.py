@@ -37,8 +37,30 @@ class IceServer:
         urls: `stun:…`, `turn:…` or `turns:…` (RFC 7064, RFC 7065).
         username: for TURN.
         credential: for TURN; kept out of `repr`.
+        authorities: PEM of the certificate authorities that a `turns:` server's certificate is checked with;
+            the system's where empty.
     """
 
     urls: str | tuple[str, ...]
     username: str = ""
     credential: str = field(default="", repr=False)
+    authorities: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class IceCandidateError:
+    """A STUN or TURN server that gave no candidate, or lost one (W3C RTCPeerConnectionIceErrorEvent).
+
+    Attributes:
+        url: the server.
+        address: what its name resolved to; empty where it did not.
+        port: of the server.
+        error_code: what the server answered, 401 for wrong credentials; 701 where it could not be reached.
+        error_text: the same in words.
+    """
+
+    url: str
+    address: str
+    port: int
+    error_code: int
+    error_text: str

@@ -38,9 +38,13 @@ class Mailbox:
         # closed and gone, so is the mailbox, and the engine closes its peers.
         loop.add_reader(self._native.fileno(), self._drain)
 
-    def peer(self, certificate: Certificate, *, loopback: bool) -> _native.Peer:
+    def peer(
+        self, certificate: Certificate, *, loopback: bool, relay_only: bool = False, servers: int = 0
+    ) -> _native.Peer:
         """Make a native peer whose events come here; `attach` says to whom."""
-        return engine().peer(self._native, certificate.der, certificate.private_key, loopback)
+        return engine().peer(
+            self._native, certificate.der, certificate.private_key, loopback, relay_only, servers
+        )
 
     def attach(self, peer: int, receiver: Receiver) -> None:
         """Hand the events of peer number `peer` to `receiver`, which is kept alive until `detach`."""

@@ -7,11 +7,11 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from plait.rtc import loop
+from plait.rtc import loop, servers
 from plait.rtc.certificate import Certificate
 from plait.rtc.channel import DataChannel
 from plait.rtc.errors import NegotiationError, PeerClosed
-from plait.rtc.ice import IceCandidate, SessionDescription
+from plait.rtc.ice import IceCandidate, IceCandidateError, SessionDescription
 from plait.rtc.track import EncodedFrame, Transceiver
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class PeerConnection:
         *,
         certificate: Certificate | None = None,
         ice_servers: Sequence[IceServer] = (),
+        ice_transport_policy: Literal["all", "relay"] = "all",
         loopback: bool = True,
         codecs: Sequence[str] = (),
     ) -> None:
@@ -53,17 +54,27 @@ class PeerConnection:
 
         Args:
             certificate: made for this connection where none is given.
-            ice_servers: STUN and TURN servers. Kept, and not used yet: only host candidates are gathered.
+            ice_servers: STUN and TURN servers; all of them are asked when the first offer is made or
+                accepted, and delay nothing.
+            ice_transport_policy: "relay" hides our addresses: only relayed candidates are gathered.
             loopback: offer 127.0.0.1 and ::1 as well.
             codecs: the codecs to negotiate ("H264", "VP8", "opus", also "H265", "VP9", "AV1", "PCMU",
                 "PCMA"); H264, VP8 and opus where none are given.
+
+        Raises:
+            ValueError: the URL of a server is none, or the policy.
         """
+        if ice_transport_policy not in ("all", "relay"):
+            raise ValueError(f"not an ICE transport policy: {ice_transport_policy!r}")
+        self._servers = servers.read(ice_servers)
+        self._resolving: list[asyncio.Task[None]] = []
         self.certificate = certificate or Certificate.generate()
         self.ice_servers = tuple(ice_servers)
         self.connection_state: State = "new"
         self.close_reason = ""
         self.candidates_ignored = 0
         self.on_ice_candidate: Callable[[IceCandidate | None], None] | None = None
+        self.on_ice_candidate_error: Callable[[IceCandidateError], None] | None = None
         self.on_data_channel: Callable[[DataChannel], None] | None = None
         self.on_track: Callable[[Transceiver], None] | None = None
         self.on_connection_state_change: Callable[[str], None] | None = None
@@ -75,7 +86,12 @@ class PeerConnection:
         self._request_numbers = itertools.count(1)
         self._changed = asyncio.Event()
         self._mailbox = loop.mailbox()
-        self._native: _native.Peer = self._mailbox.peer(self.certificate, loopback=loopback)
+        self._native: _native.Peer = self._mailbox.peer(
+            self.certificate,
+            loopback=loopback,
+            relay_only=ice_transport_policy == "relay",
+            servers=len(self._servers),
+        )
         self._mailbox.attach(self._native.id, self)
         self._handlers: tuple[Callable[..., None], ...] = (
             self._on_reply,
@@ -88,6 +104,7 @@ class PeerConnection:
             self._on_channel_closed,
             self._on_frame,
             self._on_keyframe_request,
+            self._on_server_failed,
         )
 
     @property
@@ -183,6 +200,7 @@ class PeerConnection:
             NegotiationError: there is nothing to offer, or a codec is not known.
             PeerClosed: the connection is over.
         """
+        self._ask_servers()
         new = [transceiver for transceiver in self._transceivers if not transceiver.mid]
         media = [(transceiver.kind, transceiver.direction) for transceiver in new]
         sdp, mids = await self._ask(self._native.offer, media, self._wanted_codecs())
@@ -200,6 +218,7 @@ class PeerConnection:
             NegotiationError: it is not an offer that can be used; the connection is as it was, or failed.
             PeerClosed: the connection is over.
         """
+        self._ask_servers()
         sdp, _ = await self._ask(self._native.accept, offer.sdp, list(self._codecs))
         return SessionDescription("answer", sdp)
 
@@ -322,6 +341,11 @@ class PeerConnection:
             mid = next((t.mid for t in self._transceivers if t.mid), None)
             self.on_ice_candidate(None if line is None else IceCandidate(line, mid, 0))
 
+    def _on_server_failed(self, url: str, address: str, port: int, code: int, text: str) -> None:
+        _logger.warning("%s (%s port %d) is of no use: %d %s", url, address, port, code, text)
+        if self.on_ice_candidate_error is not None:
+            self.on_ice_candidate_error(IceCandidateError(url, address, port, code, text))
+
     def _on_media(
         self, mid: str, kind: Kind, direction: Direction, codecs: tuple[str, ...], remote: bool
     ) -> None:
@@ -390,6 +414,26 @@ class PeerConnection:
             if transceiver.mid == mid and transceiver.on_keyframe_request is not None:
                 transceiver.on_keyframe_request()
 
+    def _ask_servers(self) -> None:
+        waiting, self._servers = self._servers, []
+        self._resolving += [asyncio.ensure_future(self._ask_server(server)) for server in waiting]
+
+    async def _ask_server(self, server: servers.Server) -> None:
+        addresses: list[tuple[str, int]] = []
+        try:
+            addresses = await server.addresses()
+        except (OSError, UnicodeError) as error:
+            reason = str(error) or "its name was not resolved in time"
+            self._on_server_failed(server.url, "", server.port, 701, reason)
+        config = server.config
+        arguments = (config.username, config.credential, server.host, config.authorities)
+        try:
+            # In a thread: for TLS it may have to read the system's certificate authorities.
+            await asyncio.to_thread(self._native.server, server.url, server.transport, addresses, *arguments)
+        except ValueError as error:
+            self._on_server_failed(server.url, "", server.port, 701, str(error))
+            self._native.server(server.url, "", [], *arguments)
+
     def _check(self) -> None:
         if self.connection_state in ("failed", "closed"):
             raise PeerClosed(self.close_reason)
@@ -417,6 +461,8 @@ class PeerConnection:
 
     def _end(self) -> None:
         self._mailbox.detach(self._native.id)
+        for task in self._resolving:
+            task.cancel()
         for future in self._requests.values():
             if not future.done():
                 future.set_exception(PeerClosed(self.close_reason))

@@ -1,0 +1,214 @@
+//! Reach beyond the own network: server-reflexive candidates from STUN servers (RFC 8489) and relayed
+//! ones from TURN servers (RFC 8656). Every server is asked at once; what is found is told as it comes.
+
+mod binding;
+mod link;
+mod peer;
+mod relay;
+mod stream;
+pub mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use polling::Poller;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use str0m::Candidate;
+
+use crate::net::{ReadBuffers, Socket};
+use binding::Binding;
+use relay::Relay;
+
+/// Relays have the upper half of a peer's poller keys.
+pub const RELAY_KEYS: usize = 32;
+/// Allocations of one peer, and bindings asked for; more servers than that add no reach.
+const MOST_RELAYS: usize = 16;
+const MOST_BINDINGS: usize = 64;
+/// RFC 8489 section 6.2.1: the first wait, doubled each time.
+const RTO: Duration = Duration::from_millis(500);
+/// Rc of that section, which makes it configurable. Its default of 7 would go on for 39.5 s, when the
+/// connection has been given up; with 5 a request is over after 15.5 s.
+const SENDINGS: u32 = 5;
+/// The wait after the last, Rm = 16 times the RTO.
+const LAST_WAIT: Duration = Duration::from_secs(8);
+/// W3C's code for a server that could not be reached (RTCPeerConnectionIceErrorEvent).
+const UNREACHABLE: u16 = 701;
+
+/// How a TURN server is spoken to.
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls(Arc<ClientConfig>, ServerName<'static>),
+}
+
+/// What a TURN server wants to know.
+pub struct Access {
+    pub transport: Transport,
+    pub username: String,
+    pub credential: String,
+}
+
+/// A server of the application's, its name resolved: at most one address of each family.
+pub struct Server {
+    pub url: Arc<str>,
+    pub addresses: Vec<SocketAddr>,
+    /// None for a STUN server.
+    pub access: Option<Access>,
+}
+
+/// Where a local candidate is from.
+#[derive(Clone)]
+pub struct Origin {
+    pub url: Arc<str>,
+    /// "udp", "tcp" or "tls" to the TURN server; None for a server-reflexive candidate.
+    pub relay_protocol: Option<&'static str>,
+}
+
+/// What a server led to.
+pub enum Outcome {
+    Found { candidate: Candidate, origin: Origin },
+    Failed { url: Arc<str>, server: SocketAddr, code: u16, text: String },
+}
+
+/// The servers of one peer.
+pub struct Reach {
+    /// Servers that Python is still resolving.
+    unresolved: usize,
+    waiting: Vec<Server>,
+    bindings: Vec<Binding>,
+    relays: Vec<Relay>,
+    /// The candidates found, by their address.
+    origins: Vec<(SocketAddr, Origin)>,
+    end_told: bool,
+}
+
+impl Reach {
+    /// `unresolved`: how many servers `add` will be called with.
+    pub fn new(unresolved: usize) -> Self {
+        Self {
+            unresolved,
+            waiting: Vec::new(),
+            bindings: Vec::new(),
+            relays: Vec::new(),
+            origins: Vec::new(),
+            end_told: false,
+        }
+    }
+
+    pub fn add(&mut self, server: Server) {
+        self.unresolved = self.unresolved.saturating_sub(1);
+        self.waiting.push(server);
+    }
+
+    pub fn origin(&self, candidate: SocketAddr) -> Option<&Origin> {
+        self.origins.iter().find(|(address, _)| *address == candidate).map(|(_, origin)| origin)
+    }
+
+    /// No server has anything to say any more that would lead to a candidate.
+    fn is_done(&self) -> bool {
+        self.unresolved == 0
+            && self.waiting.is_empty()
+            && self.bindings.is_empty()
+            && !self.relays.iter().any(Relay::is_asking)
+    }
+
+    /// Asks the servers that were added since; `first_key` is the poller's key of the first relay.
+    fn start(&mut self, sockets: &[Socket], poller: &Poller, first_key: usize, now: Instant) -> Vec<Outcome> {
+        let mut failures = Vec::new();
+        for server in std::mem::take(&mut self.waiting) {
+            let Some(access) = server.access else {
+                for address in server.addresses {
+                    let reachable = sockets.iter().map(|socket| socket.local).filter(|local| {
+                        local.is_ipv4() == address.is_ipv4()
+                            && local.ip().is_loopback() == address.ip().is_loopback()
+                    });
+                    let room = MOST_BINDINGS.saturating_sub(self.bindings.len());
+                    let new = reachable.take(room);
+                    self.bindings.extend(new.map(|local| Binding::new(local, address, &server.url, now)));
+                }
+                continue;
+            };
+            for address in server.addresses {
+                if self.relays.len() == MOST_RELAYS {
+                    tracing::warn!(url = %server.url, "too many TURN servers: this one is not asked");
+                    break;
+                }
+                let key = first_key + self.relays.len();
+                match Relay::open(&server.url, address, &access, poller, key, now) {
+                    Ok(relay) => self.relays.push(relay),
+                    Err(error) => failures.push(Outcome::Failed {
+                        url: Arc::clone(&server.url),
+                        server: address,
+                        code: UNREACHABLE,
+                        text: error.to_string(),
+                    }),
+                }
+            }
+        }
+        failures
+    }
+
+    /// Sends what is due and returns what came of it.
+    fn step(&mut self, sockets: &mut [Socket], now: Instant) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        self.bindings.retain_mut(|binding| match binding.step(sockets, now) {
+            Some(outcome) => {
+                outcomes.push(outcome);
+                false
+            }
+            None => true,
+        });
+        for relay in &mut self.relays {
+            outcomes.extend(relay.step(now));
+        }
+        for outcome in &outcomes {
+            if let Outcome::Found { candidate, origin } = outcome {
+                self.origins.push((candidate.addr(), origin.clone()));
+            }
+        }
+        outcomes
+    }
+
+    /// Takes a datagram if it is a STUN server's answer.
+    pub fn take_answer(&mut self, local: SocketAddr, source: SocketAddr, datagram: &[u8]) -> bool {
+        self.bindings.iter_mut().any(|binding| binding.take(local, source, datagram))
+    }
+
+    /// Sends a datagram of the relayed address `source`, if there is one like that.
+    pub fn transmit(&mut self, source: SocketAddr, destination: SocketAddr, datagram: &[u8], now: Instant) {
+        let relay = self.relays.iter_mut().find(|relay| relay.address() == Some(source));
+        if let Some(relay) = relay {
+            relay.transmit(destination, datagram, now);
+        }
+    }
+
+    /// Reads relay `index`: (relayed address, source, datagram) of all that arrived through it.
+    pub fn read(
+        &mut self,
+        index: usize,
+        buffers: &mut ReadBuffers,
+        now: Instant,
+    ) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
+        self.relays.get_mut(index).map(|relay| relay.read(buffers, now)).unwrap_or_default()
+    }
+
+    fn flush(&mut self, poller: &Poller) {
+        for relay in &mut self.relays {
+            relay.flush(poller);
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        let bindings = self.bindings.iter().map(Binding::deadline);
+        bindings.chain(self.relays.iter().filter_map(Relay::deadline)).min()
+    }
+
+    /// Gives the allocations back and closes the sockets.
+    pub fn close(&mut self, poller: &Poller) {
+        for relay in &mut self.relays {
+            relay.close(poller, Instant::now());
+        }
+    }
+}
