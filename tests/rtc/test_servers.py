@@ -63,3 +63,14 @@ def test_a_turn_server_needs_credentials():
 
 def test_the_credential_is_not_shown():
     assert "secret" not in repr(IceServer("turn:127.0.0.1", "plait", "secret"))
+
+
+def test_a_server_as_signaling_carries_it():
+    one = IceServer.from_dict({"urls": "stun:192.0.2.1"})
+    assert one == IceServer("stun:192.0.2.1")
+    two = IceServer.from_dict(
+        {"urls": ["turn:192.0.2.1", "turns:192.0.2.1"], "username": "u", "credential": "c"}
+    )
+    assert two == IceServer(("turn:192.0.2.1", "turns:192.0.2.1"), "u", "c")
+    with pytest.raises(ValueError, match="urls"):
+        IceServer.from_dict({"username": "u"})

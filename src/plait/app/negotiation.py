@@ -13,7 +13,7 @@ from plait.rtc import IceCandidate, IceServer, PeerConnection, RtcError, Session
 from plait.wire.errors import InvalidMessage, PlaitError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine
     from typing import Literal
 
     from plait.rtc import DataChannel, Transceiver
@@ -37,7 +37,7 @@ class Negotiation:
 
     def __init__(self, call: Signaling) -> None:
         self.error: Exception | None = None
-        self.peer = PeerConnection(ice_servers=[_ice_server(server) for server in call.ice_servers])
+        self.peer = PeerConnection(ice_servers=[IceServer.from_dict(server) for server in call.ice_servers])
         self._call = call
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale = False  # something was added that the other end has not been offered
@@ -157,12 +157,3 @@ class Negotiation:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _ice_server(server: Mapping[str, Any]) -> IceServer:
-    urls = server["urls"]
-    return IceServer(
-        (urls,) if isinstance(urls, str) else tuple(urls),
-        server.get("username", ""),
-        server.get("credential", ""),
-    )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,22 @@ class IceServer:
     username: str = ""
     credential: str = field(default="", repr=False)
     authorities: str = field(default="", repr=False)
+
+    @classmethod
+    def from_dict(cls, server: Mapping[str, Any]) -> IceServer:
+        """Return the server that a W3C RTCIceServer dictionary means, as signaling carries it.
+
+        Raises:
+            ValueError: it has no urls.
+        """
+        urls = server.get("urls")
+        if not urls:
+            raise ValueError("An ICE server needs its urls")
+        return cls(
+            urls if isinstance(urls, str) else tuple(urls),
+            str(server.get("username", "")),
+            str(server.get("credential", "")),
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from msgspec import Meta
 
 from plait.media import Fanout, Source, SourceError, Viewer, profiles
-from plait.rtc import IceCandidate, NegotiationError, PeerConnection, SessionDescription
+from plait.rtc import IceCandidate, IceServer, NegotiationError, PeerConnection, SessionDescription
 from plait.thing.affordances import event, prop
 from plait.thing.state_folder import certificate_of
 from plait.thing.thing import Thing
@@ -120,7 +120,8 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
 
     async def on_call(self, call: Call) -> None:
         """Show the picture to one viewer until it leaves."""
-        async with PeerConnection(certificate=self.certificate) as peer:
+        servers = [IceServer.from_dict(server) for server in call.ice_servers]
+        async with PeerConnection(certificate=self.certificate, ice_servers=servers) as peer:
             await _View(self, call, peer).run()
 
     def refusal(self, sdp: str, video: Transceiver | None) -> str:
