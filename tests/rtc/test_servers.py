@@ -67,7 +67,7 @@ def test_the_credential_is_not_shown():
 
 def test_a_server_as_signaling_carries_it():
     one = IceServer.from_dict({"urls": "stun:192.0.2.1"})
-    assert one == IceServer("stun:192.0.2.1")
+    assert one == IceServer(("stun:192.0.2.1",))
     two = IceServer.from_dict(
         {"urls": ["turn:192.0.2.1", "turns:192.0.2.1"], "username": "u", "credential": "c"}
     )

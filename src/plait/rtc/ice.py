@@ -60,7 +60,7 @@ class IceServer:
         if not urls:
             raise ValueError("An ICE server needs its urls")
         return cls(
-            urls if isinstance(urls, str) else tuple(urls),
+            (urls,) if isinstance(urls, str) else tuple(urls),
             str(server.get("username", "")),
             str(server.get("credential", "")),
         )
