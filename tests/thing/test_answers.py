@@ -196,6 +196,29 @@ async def test_blocking_code_does_not_keep_others_waiting(oven: Oven):
     assert await stalled == {"output": None}
 
 
+async def test_an_action_stops_with_the_service_that_runs_it(oven: Oven):
+    answers = Answers(oven)
+    asked = request("invokeaction", name="wait")
+    served = asyncio.create_task(answers.answer(asked))
+    await asyncio.wait_for(oven.started.wait(), 10)
+    again = asyncio.create_task(answers.answer(asked))
+    await asyncio.sleep(0)
+    served.cancel()
+    ended = await asyncio.gather(served, again, return_exceptions=True)
+    assert [type(end) for end in ended] == [asyncio.CancelledError, asyncio.CancelledError]
+
+
+async def test_a_repeat_that_is_given_up_leaves_the_action(oven: Oven):
+    answers = Answers(oven)
+    asked = request("invokeaction", name="stall")
+    first = asyncio.create_task(answers.answer(asked))
+    again = asyncio.create_task(answers.answer(asked))
+    await asyncio.sleep(0)
+    again.cancel()
+    oven.go_on.set()
+    assert await first == {"output": None}
+
+
 async def test_writes_of_one_property_are_done_in_order():
     order: list[int] = []
 

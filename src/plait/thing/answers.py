@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from plait.thing.definition import Action
     from plait.thing.state import Reading
     from plait.thing.thing import Thing
     from plait.wire.messages import Message
@@ -52,7 +53,7 @@ class Answers:
         self._state = state_of(thing)
         self._has = thing.definition
         self._writing = {name: asyncio.Lock() for name in self._has.properties}
-        self._results: dict[str, asyncio.Task[Any]] = {}  # in the order in which they were asked
+        self._results: dict[str, asyncio.Future[Any]] = {}  # in the order in which they were asked
 
     def read(self, request: Message) -> dict[str, Any]:
         """Return the members of the response to a read, as `answer` does for all else."""
@@ -106,25 +107,37 @@ class Answers:
     async def _once(self, name: str, request: Message) -> Any:
         """Do an action, once for each message id; a request that comes again gets the same result."""
         key = str(request.message_id)
-        task = self._results.get(key)
-        if task is None:
-            action = self._known("action", name, self._has.actions)
-            call = action.bind(self._thing, request.input)
-            task = asyncio.ensure_future(self._run(name, call, request.deadline))
-            self._results[key] = task
-            self._forget()
-        result = await asyncio.shield(task)
-        output = self._has.actions[name].output
-        if output is None:
+        result = self._results.get(key)
+        if result is not None:
+            return await asyncio.shield(result)
+        action = self._known("action", name, self._has.actions)
+        call = action.bind(self._thing, request.input)
+        result = self._results[key] = asyncio.get_running_loop().create_future()
+        self._forget()
+        try:
+            output = self._output(action, await self._run(name, call, request.deadline))
+        except PlaitError as error:
+            result.set_exception(error)
+            result.exception()  # that nobody asks again is no fault
+            raise
+        except BaseException:  # the thing is served no more: the action was stopped
+            result.cancel()
+            raise
+        result.set_result(output)
+        return output
+
+    @staticmethod
+    def _output(action: Action, returned: Any) -> Any:
+        if action.output is None:
             return None
         try:
-            return output.dump(result, "/output")[1]
+            return action.output.dump(returned, "/output")[1]
         except PlaitError as error:
-            raise ActionFailed(f"`{name}` gave something else than it declares: {error}") from error
+            raise ActionFailed(f"`{action.name}` gave something else than it declares: {error}") from error
 
     def _forget(self) -> None:
         """Keep so many results, and all actions that still run."""
-        done = (key for key, task in self._results.items() if task.done())
+        done = (key for key, result in self._results.items() if result.done())
         for key in list(islice(done, max(0, len(self._results) - REMEMBERED))):
             del self._results[key]
 
