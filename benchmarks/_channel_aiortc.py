@@ -1,113 +1,90 @@
-"""One end of the channel benchmark, on aiortc; the same steps as `_channel_plait`."""
+"""The channel benchmarks' end on aiortc."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-# As in plait.rtc: hold back above one, go on below the other.
-HIGH, LOW = 1 << 20, 256 << 10
+from benchmarks._channel import HIGH, LOW, main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks._channel import Channel
 
 
-async def _stdin() -> str:
-    line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    text: str = json.loads(line)
-    return text
+class AiortcChannel:
+    """Implements `Channel`."""
+
+    def __init__(self, channel: Any) -> None:
+        self.label = channel.label
+        self.send_now = channel.send
+        self.open = asyncio.Event()
+        self._low = asyncio.Event()
+        self._got: asyncio.Queue[Any] = asyncio.Queue()
+        self.receive = self._got.get
+        self._channel = channel
+        channel.bufferedAmountLowThreshold = LOW
+        channel.on("bufferedamountlow", self._low.set)
+        channel.on("message", self._got.put_nowait)
+        channel.on("open", self.open.set)
+
+    async def send(self, data: bytes | str) -> None:
+        """See `Channel`."""
+        self._channel.send(data)
+        if self._channel.bufferedAmount > HIGH:
+            self._low.clear()
+            await self._low.wait()
+
+    def listen(self, take: Callable[[bytes | str], None]) -> None:
+        """See `Channel`."""
+        self._channel.remove_listener("message", self._got.put_nowait)
+        self._channel.on("message", take)
 
 
-def _say(value: object) -> None:
-    print(json.dumps(value), flush=True)
+class AiortcPeer:
+    """Implements `Peer`."""
 
+    def __init__(self) -> None:
+        self._peer = RTCPeerConnection()
+        self._gone = asyncio.Event()
+        self.close = self._peer.close
+        self.closed = self._gone.wait
 
-async def _opened(channel: Any) -> None:
-    event = asyncio.Event()
-    channel.on("open", event.set)
-    if channel.readyState != "open":
-        await event.wait()
+    def channel(self, label: str) -> AiortcChannel:
+        """See `Peer`."""
+        return AiortcChannel(self._peer.createDataChannel(label))
 
+    def on_channel(self, take: Callable[[Channel], None]) -> None:
+        """See `Peer`."""
 
-async def send(seconds: float, trips: int, sizes: list[int]) -> None:
-    """Offer, send messages of each size for so long, then time round trips."""
-    peer = RTCPeerConnection()
-    _say("ready")
-    await _stdin()
-    asked = time.perf_counter()
-    bulk, echo = peer.createDataChannel("bulk"), peer.createDataChannel("echo")
-    low = asyncio.Event()
-    bulk.bufferedAmountLowThreshold = LOW
-    bulk.on("bufferedamountlow", low.set)
-    replies: asyncio.Queue[Any] = asyncio.Queue()
-    bulk.on("message", replies.put_nowait)
-    echo.on("message", replies.put_nowait)
-    await peer.setLocalDescription(await peer.createOffer())
-    _say(peer.localDescription.sdp)
-    await peer.setRemoteDescription(RTCSessionDescription(sdp=await _stdin(), type="answer"))
-    await _opened(bulk)
-    opened = time.perf_counter() - asked
-    await _opened(echo)
-    runs = []
-    for size in sizes:
-        message, sent = bytes(size), 0
-        busy, began = time.process_time(), time.perf_counter()
-        while time.perf_counter() - began < seconds:
-            bulk.send(message)
-            sent += size
-            if bulk.bufferedAmount > HIGH:
-                low.clear()
-                await low.wait()
-        bulk.send(str(sent))
-        far = float(await replies.get())
-        took = time.perf_counter() - began
-        runs.append({"bytes": sent, "seconds": took, "cpu_s": time.process_time() - busy + far})
-    times = []
-    for _ in range(trips):
-        start = time.perf_counter()
-        echo.send(bytes(100))
-        await replies.get()
-        times.append(time.perf_counter() - start)
-    _say({"runs": runs, "trips": times, "open_s": opened})
-    await peer.close()
+        def made(channel: Any) -> None:
+            channel.on("close", self._gone.set)
+            take(AiortcChannel(channel))
 
+        self._peer.on("datachannel", made)
 
-async def receive() -> None:
-    """Answer, count what comes on one channel, send back what comes on the other."""
-    peer = RTCPeerConnection()
-    closed = asyncio.Event()
-    got, busy = 0, time.process_time()
+    async def offer(self) -> str:
+        """See `Peer`."""
+        await self._peer.setLocalDescription(await self._peer.createOffer())
+        return str(self._peer.localDescription.sdp)
 
-    def on_channel(channel: Any) -> None:
-        def on_bulk(message: bytes | str) -> None:
-            nonlocal got, busy
-            if isinstance(message, str):
-                assert got == int(message)
-                used = time.process_time() - busy
-                got = 0
-                channel.send(str(used))
-                return
-            if not got:
-                busy = time.process_time()
-            got += len(message)
+    async def answer(self, offer: str) -> str:
+        """See `Peer`."""
+        await self._peer.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+        await self._peer.setLocalDescription(await self._peer.createAnswer())
+        return str(self._peer.localDescription.sdp)
 
-        channel.on("message", on_bulk if channel.label == "bulk" else channel.send)
-        channel.on("close", closed.set)
+    async def take(self, answer: str) -> None:
+        """See `Peer`."""
+        await self._peer.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
 
-    peer.on("datachannel", on_channel)
-    _say("ready")
-    await peer.setRemoteDescription(RTCSessionDescription(sdp=await _stdin(), type="offer"))
-    await peer.setLocalDescription(await peer.createAnswer())
-    _say(peer.localDescription.sdp)
-    await closed.wait()
-    await peer.close()
+    async def opened(self, channel: Channel) -> None:
+        """See `Peer`."""
+        await cast("AiortcChannel", channel).open.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        send(float(sys.argv[2]), int(sys.argv[3]), [int(size) for size in sys.argv[4:]])
-        if sys.argv[1] == "send"
-        else receive()
-    )
+    main(AiortcPeer)

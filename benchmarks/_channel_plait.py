@@ -1,96 +1,67 @@
-"""One end of the channel benchmarks, on plait.rtc.
-
-Speaks JSON lines. The offerer: "ready" out, a line in to begin, an offer out, an answer in, the results out.
-The answerer: "ready" out, an offer in, an answer out, and its end when the far end closes.
-"""
+"""The channel benchmarks' end on plait.rtc."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from benchmarks._channel import main
 from plait.rtc import PeerConnection, SessionDescription
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks._channel import Channel
     from plait.rtc import DataChannel
 
 
-async def _stdin() -> str:
-    line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    text: str = json.loads(line)
-    return text
+class PlaitChannel:
+    """Implements `Channel`."""
+
+    def __init__(self, channel: DataChannel) -> None:
+        self.label = channel.label
+        self.opened = channel.opened
+        self.send = channel.send
+        self.send_now = channel.send_nowait
+        self.receive = channel.receive
+        self._channel = channel
+
+    def listen(self, take: Callable[[bytes | str], None]) -> None:
+        """See `Channel`."""
+        self._channel.on_message = take
 
 
-def _say(value: object) -> None:
-    print(json.dumps(value), flush=True)
+class PlaitPeer:
+    """Implements `Peer`."""
 
+    def __init__(self) -> None:
+        self._peer = PeerConnection()
+        self.closed = self._peer.closed
+        self.close = self._peer.close
 
-async def send(seconds: float, trips: int, sizes: list[int]) -> None:
-    """Offer, send messages of each size for so long, then time round trips."""
-    async with PeerConnection() as peer:
-        _say("ready")
-        await _stdin()
-        asked = time.perf_counter()
-        bulk, echo = peer.create_data_channel("bulk"), peer.create_data_channel("echo")
-        _say((await peer.create_offer()).sdp)
-        await peer.set_answer(SessionDescription("answer", await _stdin()))
-        await bulk.opened()
-        opened = time.perf_counter() - asked
-        await echo.opened()
-        runs = []
-        for size in sizes:
-            message, sent = bytes(size), 0
-            busy, began = time.process_time(), time.perf_counter()
-            while time.perf_counter() - began < seconds:
-                for _ in range(16):
-                    await bulk.send(message)
-                sent += 16 * size
-            await bulk.send(str(sent))
-            far = float(await bulk.receive())
-            took = time.perf_counter() - began
-            runs.append({"bytes": sent, "seconds": took, "cpu_s": time.process_time() - busy + far})
-        times = []
-        for _ in range(trips):
-            start = time.perf_counter()
-            await echo.send(bytes(100))
-            await echo.receive()
-            times.append(time.perf_counter() - start)
-        _say({"runs": runs, "trips": times, "open_s": opened})
+    def channel(self, label: str) -> PlaitChannel:
+        """See `Peer`."""
+        return PlaitChannel(self._peer.create_data_channel(label))
 
+    def on_channel(self, take: Callable[[Channel], None]) -> None:
+        """See `Peer`."""
+        self._peer.on_data_channel = lambda channel: take(PlaitChannel(channel))
 
-async def receive() -> None:
-    """Answer, count what comes on one channel, send back what comes on the other."""
-    got, busy = 0, time.process_time()
+    async def offer(self) -> str:
+        """See `Peer`."""
+        return (await self._peer.create_offer()).sdp
 
-    def on_channel(channel: DataChannel) -> None:
-        def on_bulk(message: bytes | str) -> None:
-            nonlocal got, busy
-            if isinstance(message, str):
-                assert got == int(message)
-                used = time.process_time() - busy
-                got = 0
-                channel.send_nowait(str(used))
-                return
-            if not got:
-                busy = time.process_time()
-            got += len(message)
+    async def answer(self, offer: str) -> str:
+        """See `Peer`."""
+        return (await self._peer.accept(SessionDescription("offer", offer))).sdp
 
-        channel.on_message = on_bulk if channel.label == "bulk" else channel.send_nowait
+    async def take(self, answer: str) -> None:
+        """See `Peer`."""
+        await self._peer.set_answer(SessionDescription("answer", answer))
 
-    async with PeerConnection() as peer:
-        peer.on_data_channel = on_channel
-        _say("ready")
-        answer = await peer.accept(SessionDescription("offer", await _stdin()))
-        _say(answer.sdp)
-        await peer.closed()
+    async def opened(self, channel: Channel) -> None:
+        """See `Peer`."""
+        await cast("PlaitChannel", channel).opened()
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        send(float(sys.argv[2]), int(sys.argv[3]), [int(size) for size in sys.argv[4:]])
-        if sys.argv[1] == "send"
-        else receive()
-    )
+    main(PlaitPeer)
