@@ -193,14 +193,18 @@ class LiveClient:
         else:
             self.outbox.beside(notification(ERROR, **shared))
 
-    def ask(self, operation: str, until: datetime, /, **members: Any) -> Reply[Message]:
-        """Send a request; the reply is its response. See `contracts.Client`."""
+    def question(self, operation: str, /, **members: Any) -> Encoded:
+        """Return a request, encoded. See `contracts.Client`."""
         key = f"{_BOOT}{next(_NUMBERS)}"
-        self.outbox.command(
-            Encoded(Message(message_type="request", operation=operation, message_id=key, **members))
-        )
+        question = Encoded(Message(message_type="request", operation=operation, message_id=key, **members))
+        question.body(text=self.text)
+        return question
+
+    def ask(self, question: Encoded, until: datetime) -> Reply[Message]:
+        """Send a request; the reply is its response. See `contracts.Client`."""
+        self.outbox.command(question)
         reply: Reply[Message] = Reply()
-        self._asks[key] = (reply, until)
+        self._asks[str(question.message.message_id)] = (reply, until)
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
         return reply

@@ -150,16 +150,26 @@ class Client(Caller, Protocol):
     def tell(self, notice: Notice) -> None:
         """Send a notification. A client that does not read loses its session; nobody else notices."""
 
-    def ask(self, operation: str, until: datetime, /, **members: Any) -> Reply[Message]:
-        """Send a request; the reply is its response.
+    def question(self, operation: str, /, **members: Any) -> Encoded:
+        """Return a request that is ready to be asked once, encoded.
+
+        Args:
+            operation: of docs/protocol.md, section 4.
+            members: the request's other members.
+
+        Raises:
+            MessageTooLarge, InvalidMessage: it cannot be encoded.
+        """
+
+    def ask(self, question: Encoded, until: datetime) -> Reply[Message]:
+        """Send a question; the reply is its response.
 
         It fails with the problem in the response, with `Timeout` soon after that time, with `OutcomeUnknown`
         where the session ended before. Raises `Busy` at once where too much waits already.
 
         Args:
-            operation: of docs/protocol.md, section 4.
+            question: from `question`.
             until: the time after which the answer is of no use.
-            members: the request's other members.
         """
 
     def watch(self, topic: str) -> None:

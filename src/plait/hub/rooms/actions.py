@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         Store,
         Things,
     )
+    from plait.wire.codec import Encoded
     from plait.wire.messages import Message
 
 _LATE: Final = timedelta(seconds=60)
@@ -127,23 +128,15 @@ class Actions(Quiet):
         return None
 
     async def _run(self, caller: Caller, message: Message, entry: Entry) -> Entry:
-        opened = await self._store.open_action(entry, caller.mark(message))
+        opening = self._store.open_action(entry, caller.mark(message))
+        question = self._question(message, entry)  # encoded while the disk works
+        opened = await opening
         caller.settled(message)
         if not opened:
             known = await self._store.action(entry.sender, entry.message)
             return entry if known is None else known
         try:
-            deadline = moment(entry.deadline)
-            if deadline <= now():
-                raise Expired("its deadline passed before it could be dispatched")
-            told = await self._clients.thing(entry.thing).ask(
-                INVOKE_ACTION,
-                deadline + _LATE,
-                thing_id=entry.thing,
-                name=entry.name,
-                input=message.input,
-                deadline=deadline,
-            )
+            told = await self._dispatch(entry, question)
             entry.output = None if told.output is UNSET else msgspec.json.encode(told.output)
             entry.state = "done"
         except Timeout:
@@ -157,6 +150,27 @@ class Actions(Quiet):
             # cannot tell.
             _log.exception("an action's end was not journaled", thing=entry.thing, name=entry.name)
         return entry
+
+    def _question(self, message: Message, entry: Entry) -> Encoded | PlaitError:
+        """Return what the thing will be asked, or why it cannot be."""
+        try:
+            return self._clients.thing(entry.thing).question(
+                INVOKE_ACTION,
+                thing_id=entry.thing,
+                name=entry.name,
+                input=message.input,
+                deadline=moment(entry.deadline),
+            )
+        except PlaitError as error:
+            return error
+
+    def _dispatch(self, entry: Entry, question: Encoded | PlaitError) -> Reply[Message]:
+        if isinstance(question, PlaitError):
+            raise question
+        deadline = moment(entry.deadline)
+        if deadline <= now():
+            raise Expired("its deadline passed before it could be dispatched")
+        return self._clients.thing(entry.thing).ask(question, deadline + _LATE)
 
 
 def _until(deadline: datetime, running: Reply[Entry]) -> Reply[Entry]:

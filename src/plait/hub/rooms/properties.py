@@ -141,9 +141,11 @@ class Properties(Quiet):
         deadline = stamp + PATIENCE if message.deadline is UNSET else message.deadline
         if deadline <= stamp:
             raise Expired("its deadline is past", field="/deadline")
-        told = await self._clients.thing(record.id).ask(
-            message.operation, deadline, thing_id=record.id, name=name, value=message.value, deadline=deadline
+        thing = self._clients.thing(record.id)
+        question = thing.question(
+            message.operation, thing_id=record.id, name=name, value=message.value, deadline=deadline
         )
+        told = await thing.ask(question, deadline)
         when = now() if told.timestamp is UNSET else told.timestamp
         return response(message, value=told.value, timestamp=when)
 

@@ -95,7 +95,8 @@ class Signaling(Quiet):
 
     async def _ask(self, message: Message, call: _Call, other: Client, data: Any) -> Message:
         deadline = now() + PATIENCE if message.deadline is UNSET else message.deadline
-        answer = await other.ask(SIGNAL, deadline, thing_id=call.thing_id, call=call.id, data=data)
+        question = other.question(SIGNAL, thing_id=call.thing_id, call=call.id, data=data)
+        answer = await other.ask(question, deadline)
         return response(message, output=answer.output, call=call.id)
 
     def _notify(self, client: Client, message: Message) -> None:
