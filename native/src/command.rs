@@ -29,14 +29,38 @@ pub struct MediaRequest {
     pub direction: Direction,
 }
 
+/// What is to become of a line that is negotiated already.
+pub struct MediaChange {
+    pub mid: String,
+    /// None: it is stopped for good.
+    pub to: Option<Direction>,
+}
+
+/// What an offer is to hold beside the channels that wait.
+#[derive(Default)]
+pub struct Wishes {
+    pub media: Vec<MediaRequest>,
+    pub changes: Vec<MediaChange>,
+    /// New ICE credentials (RFC 8445 section 9).
+    pub ice_restart: bool,
+}
+
+impl Wishes {
+    pub fn is_empty(&self) -> bool {
+        self.media.is_empty() && self.changes.is_empty() && !self.ice_restart
+    }
+}
+
 /// A request to one peer; those with a `request` number are answered by `Event::Reply`.
 pub enum Request {
     /// `codecs`: the names to negotiate, upper case; empty for the default set.
     Offer {
         request: u64,
-        media: Vec<MediaRequest>,
+        wishes: Wishes,
         codecs: Vec<String>,
     },
+    /// Our offer is withdrawn (RFC 8829 section 4.1.10.2).
+    Rollback,
     Accept {
         request: u64,
         sdp: String,

@@ -24,6 +24,7 @@ const CHANNEL_CLOSED: u8 = 7;
 const FRAME: u8 = 8;
 const KEYFRAME_REQUEST: u8 = 9;
 const SERVER_FAILED: u8 = 10;
+const ADDRESSES_CHANGED: u8 = 11;
 
 /// Makes the tuple for one event.
 pub fn letter<'py>(
@@ -52,6 +53,7 @@ pub fn letter<'py>(
         Event::ChannelLow { key } => (CHANNEL_LOW, (key,).into_pyobject(py)?),
         Event::ChannelClosed { key } => (CHANNEL_CLOSED, (key,).into_pyobject(py)?),
         Event::KeyframeRequest { mid } => (KEYFRAME_REQUEST, (mid,).into_pyobject(py)?),
+        Event::AddressesChanged => (ADDRESSES_CHANGED, PyTuple::empty(py)),
         Event::State { state, reason } => (STATE, (state, reason).into_pyobject(py)?),
         Event::Candidate(line) => (CANDIDATE, (line,).into_pyobject(py)?),
         Event::ServerFailed { url, server, code, text } => {
@@ -60,7 +62,8 @@ pub fn letter<'py>(
         }
         Event::Media(media) => {
             let codecs = PyTuple::new(py, media.codecs)?;
-            (MEDIA, (media.mid, media.kind, media.direction, codecs, media.remote).into_pyobject(py)?)
+            let (mid, kind, direction) = (media.mid, media.kind, media.direction);
+            (MEDIA, (mid, kind, direction, codecs, media.remote, media.stopped).into_pyobject(py)?)
         }
         Event::ChannelOpen(open) => {
             let gauge = open.gauge;

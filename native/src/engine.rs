@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 
 use polling::{Events, Poller};
 
+use crate::addresses;
 use crate::command::Command;
 use crate::net::ReadBuffers;
 use crate::peer::{KEYS, Peer};
 
 /// How long `stop` waits for the goodbyes of all peers.
 const STOP_WITHIN: Duration = Duration::from_millis(500);
+
+/// The poller's key of the address watch: peers begin with `KEYS`.
+const ADDRESSES_KEY: usize = 0;
 
 /// What Python holds of the engine: a queue of commands and a way to wake the thread.
 pub struct Handle {
@@ -93,17 +97,23 @@ struct Engine {
     due: HashMap<u64, Instant>,
     timers: BTreeSet<(Instant, u64)>,
     buffers: ReadBuffers,
+    /// None where the system does not tell.
+    addresses: Option<addresses::Watch>,
     stop_by: Option<Instant>,
 }
 
 impl Engine {
     fn new(handle: Arc<Handle>) -> Self {
+        let addresses = addresses::Watch::start(&handle.poller, ADDRESSES_KEY)
+            .inspect_err(|error| tracing::info!(%error, "changes of addresses are not noticed"))
+            .ok();
         Self {
             handle,
             peers: HashMap::new(),
             due: HashMap::new(),
             timers: BTreeSet::new(),
             buffers: ReadBuffers::new(),
+            addresses,
             stop_by: None,
         }
     }
@@ -114,7 +124,8 @@ impl Engine {
         let mut touched = BTreeSet::new();
         while !self.is_done(Instant::now()) {
             let next = self.timers.first().map(|(at, _)| *at);
-            let next = [next, self.stop_by].into_iter().flatten().min();
+            let addresses = self.addresses.as_ref().and_then(addresses::Watch::deadline);
+            let next = [next, self.stop_by, addresses].into_iter().flatten().min();
             let wait = next.map(|at| at.saturating_duration_since(Instant::now()));
             events.clear();
             if let Err(error) = self.handle.poller.wait(&mut events, wait) {
@@ -127,7 +138,8 @@ impl Engine {
             for command in commands.drain(..) {
                 self.handle(command, &mut touched, now);
             }
-            for event in events.iter() {
+            self.watch_addresses(&events, &mut touched, now);
+            for event in events.iter().filter(|event| event.key != ADDRESSES_KEY) {
                 let id = (event.key / KEYS) as u64;
                 touched.insert(id);
                 if event.readable {
@@ -150,6 +162,21 @@ impl Engine {
         for id in ids {
             self.guarded(id, |peer, _| peer.end(true, "the engine was stopped"));
             self.schedule(id);
+        }
+    }
+
+    fn watch_addresses(&mut self, events: &Events, touched: &mut BTreeSet<u64>, now: Instant) {
+        let Some(watch) = &mut self.addresses else { return };
+        if events.iter().any(|event| event.key == ADDRESSES_KEY) {
+            watch.read(now);
+        }
+        if !watch.is_due(now) {
+            return;
+        }
+        let handle = Arc::clone(&self.handle);
+        for id in self.peers.keys().copied().collect::<Vec<_>>() {
+            touched.insert(id);
+            self.guarded(id, |peer, _| peer.look_at_addresses(&handle.poller));
         }
     }
 

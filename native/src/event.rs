@@ -22,6 +22,8 @@ pub struct MediaState {
     pub codecs: Vec<&'static str>,
     /// The far end added this line; false where we offered it.
     pub remote: bool,
+    /// Ended for good, by either side.
+    pub stopped: bool,
 }
 
 /// A frame as it came out of the depacketizer.
@@ -85,6 +87,8 @@ pub enum Event {
     KeyframeRequest {
         mid: String,
     },
+    /// This machine has other addresses than before: an ICE restart is due.
+    AddressesChanged,
 }
 
 impl Event {

@@ -13,7 +13,7 @@ use str0m::config::DtlsCert;
 use str0m::media::{Direction, MediaKind};
 
 use crate::channel::{Gauge, MOST_BUFFERED};
-use crate::command::{Command, MediaRequest, PeerConfig, Request};
+use crate::command::{Command, MediaChange, MediaRequest, PeerConfig, Request, Wishes};
 use crate::convert;
 use crate::engine::Handle;
 use crate::mailbox::Mailbox;
@@ -179,13 +179,31 @@ impl Peer {
         self.shared.max_message_size.load(SeqCst)
     }
 
-    /// Asks for an offer with the (kind, direction) lines given and every channel made so far.
-    fn offer(&self, request: u64, media: Vec<(String, String)>, codecs: Vec<String>) -> PyResult<()> {
+    /// Asks for an offer with the new (kind, direction) lines given, the (mid, direction) changes, where
+    /// no direction means stopped, and every channel made so far.
+    fn offer(
+        &self,
+        request: u64,
+        media: Vec<(String, String)>,
+        changes: Vec<(String, Option<String>)>,
+        ice_restart: bool,
+        codecs: Vec<String>,
+    ) -> PyResult<()> {
         let media: PyResult<Vec<MediaRequest>> = media
             .iter()
             .map(|(k, d)| Ok(MediaRequest { kind: kind(k)?, direction: direction(d)? }))
             .collect();
-        self.ask(Request::Offer { request, media: media?, codecs: upper(codecs) })
+        let changes: PyResult<Vec<MediaChange>> = changes
+            .into_iter()
+            .map(|(mid, to)| Ok(MediaChange { mid, to: to.as_deref().map(direction).transpose()? }))
+            .collect();
+        let wishes = Wishes { media: media?, changes: changes?, ice_restart };
+        self.ask(Request::Offer { request, wishes, codecs: upper(codecs) })
+    }
+
+    /// Withdraws an offer that is not answered yet.
+    fn rollback(&self) -> PyResult<()> {
+        self.ask(Request::Rollback)
     }
 
     fn accept(&self, request: u64, sdp: String, codecs: Vec<String>) -> PyResult<()> {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Instant;
 
 use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
+use str0m::stats::PeerStats;
 use str0m::{Event as RtcEvent, IceConnectionState};
 
 use crate::channel::{Channel, Gauge};
@@ -18,6 +19,11 @@ impl Peer {
     pub fn on_event(&mut self, event: RtcEvent) {
         match event {
             RtcEvent::Connected => self.on_connected(),
+            RtcEvent::IceConnectionStateChange(
+                IceConnectionState::Connected | IceConnectionState::Completed,
+            ) => {
+                self.restarting = false;
+            }
             RtcEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 tracing::debug!(peer = self.shared.id, "no candidate pair works");
             }
@@ -31,7 +37,7 @@ impl Peer {
                     self.forget_channel(*key);
                 }
             }
-            RtcEvent::PeerStats(stats) => self.peer_stats = Some(stats),
+            RtcEvent::PeerStats(stats) => self.on_peer_stats(stats),
             RtcEvent::MediaIngressStats(stats) => {
                 self.ingress.insert(stats.mid.to_string(), stats);
             }
@@ -41,6 +47,16 @@ impl Peer {
             RtcEvent::Closed => self.closed_by_far_end(Instant::now()),
             _ => {}
         }
+    }
+
+    /// Once a second. An idle connection shows only here that a restart has moved it to another pair.
+    fn on_peer_stats(&mut self, stats: PeerStats) {
+        if let Some(pair) = &stats.selected_candidate_pair
+            && self.selected.is_some()
+        {
+            self.selected = Some((pair.local.addr, pair.remote.addr));
+        }
+        self.peer_stats = Some(stats);
     }
 
     fn on_channel_open(&mut self, id: ChannelId, label: String) {

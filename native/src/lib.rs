@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod addresses;
 mod channel;
 mod command;
 mod convert;
@@ -18,6 +19,7 @@ mod net;
 mod peer;
 mod reach;
 mod report;
+mod restart;
 mod sdp;
 mod stats;
 

@@ -171,11 +171,9 @@ impl Peer {
 
     fn announce(&mut self, index: usize) {
         let (mid, remote) = (self.media[index].mid, self.media[index].remote);
-        let Some((kind, direction)) =
-            self.rtc.as_ref().and_then(|rtc| rtc.media(mid)).map(|m| (m.kind(), m.direction()))
-        else {
-            return;
-        };
+        let Some(media) = self.rtc.as_ref().and_then(|rtc| rtc.media(mid)) else { return };
+        let (kind, stopped) = (media.kind(), media.disabled());
+        let direction = if stopped { Direction::Inactive } else { media.direction() };
         let mut codecs: Vec<&'static str> = Vec::new();
         for name in self.negotiated(mid).iter().filter_map(|p| codec_name(p.spec().codec)) {
             if !codecs.contains(&name) {
@@ -184,7 +182,8 @@ impl Peer {
         }
         let kind = if kind == MediaKind::Audio { "audio" } else { "video" };
         let direction = direction_name(direction);
-        self.tell(Event::Media(MediaState { mid: mid.to_string(), kind, direction, codecs, remote }));
+        let mid = mid.to_string();
+        self.tell(Event::Media(MediaState { mid, kind, direction, codecs, remote, stopped }));
     }
 
     /// Sends one frame. A frame that cannot be sent (nothing negotiated for it, not connected) is dropped.

@@ -3,15 +3,14 @@
 use std::time::{Duration, Instant};
 
 use polling::Poller;
-use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::media::{Direction, Mid};
 use str0m::{Candidate, Rtc};
 
-use crate::command::MediaRequest;
+use crate::command::Wishes;
 use crate::event::{Answer, Event};
-use crate::gather;
 use crate::media::{self, Media};
-use crate::net::Socket;
-use crate::peer::{KEYS, Peer};
+use crate::peer::Peer;
 use crate::sdp;
 
 /// Our consent checks, and so the far end's answers, come this often (RFC 7675 allows 5 s).
@@ -26,10 +25,18 @@ pub const MAX_MESSAGE: u32 = 256 << 10;
 /// Candidates kept until the remote description is there, and remote candidates used at all.
 const MOST_CANDIDATES: usize = 100;
 
+/// An offer of ours that waits for its answer.
+pub struct Pending {
+    offer: SdpPendingOffer,
+    sdp: String,
+    /// The directions of changed lines as they were: str0m changes them with the offer already.
+    before: Vec<(Mid, Direction)>,
+}
+
 impl Peer {
     pub fn offer(
         &mut self,
-        media: &[MediaRequest],
+        wishes: &Wishes,
         codecs: &[String],
         poller: &Poller,
         now: Instant,
@@ -38,17 +45,30 @@ impl Peer {
         let Some(rtc) = &mut self.rtc else {
             return Err("the connection is closed".to_owned());
         };
-        if let Some((_, sdp)) = &self.pending {
-            if media.is_empty() {
+        if let Some(pending) = &self.pending {
+            if wishes.is_empty() {
                 // Asked again. Channels made since then open with the answer.
-                return Ok(Answer::Description { sdp: sdp.clone(), mids: Vec::new() });
+                return Ok(Answer::Description { sdp: pending.sdp.clone(), mids: Vec::new() });
             }
             return Err("an offer is out already: wait for its answer".to_owned());
         }
+        let changes: Vec<_> = wishes.changes.iter().map(|c| (Mid::from(c.mid.as_str()), c.to)).collect();
+        let known = changes.iter().filter_map(|(mid, _)| rtc.media(*mid).map(|m| (*mid, m.direction())));
+        let before: Vec<_> = known.collect();
         let mut change = rtc.sdp_api();
-        let mut mids = Vec::with_capacity(media.len());
-        for request in media {
+        for (mid, to) in changes {
+            match to {
+                Some(direction) => change.set_direction(mid, direction),
+                None => change.stop_media(mid),
+            }
+        }
+        let mut mids = Vec::with_capacity(wishes.media.len());
+        for request in &wishes.media {
             mids.push(change.add_media(request.kind, request.direction, None, None, None));
+        }
+        if wishes.ice_restart && self.remote_known {
+            // The old candidates stay: what still works of them may work again.
+            change.ice_restart(true);
         }
         for channel in self.channels.values_mut().filter(|channel| channel.id.is_none()) {
             let id = change.add_channel_with_config(channel.config.clone());
@@ -59,7 +79,7 @@ impl Peer {
             return Err("nothing to negotiate: add a transceiver or a data channel first".to_owned());
         };
         let sdp = offer.to_sdp_string();
-        self.pending = Some((pending, sdp.clone()));
+        self.pending = Some(Pending { offer: pending, sdp: sdp.clone(), before });
         self.media.extend(mids.iter().map(|mid| Media::new(*mid, false)));
         let mids = mids.iter().map(ToString::to_string).collect();
         Ok(Answer::Description { sdp, mids })
@@ -75,32 +95,50 @@ impl Peer {
         let remote = sdp::read_remote(sdp);
         let offer = SdpOffer::from_sdp_string(&remote.sdp).map_err(|error| error.to_string())?;
         self.prepare(codecs, poller, now)?;
+        self.roll_back();
         let Some(rtc) = &mut self.rtc else {
             return Err("the connection is closed".to_owned());
         };
-        // An offer of ours that is not answered yet is rolled back: its channels wait for the next.
-        if self.pending.take().is_some() {
-            for channel in self.channels.values_mut().filter(|channel| !channel.open) {
-                channel.id = None;
-            }
-            self.media.retain(|media| rtc.media(media.mid).is_some());
-        }
+        let before = rtc.direct_api().local_ice_credentials().ufrag;
         let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| error.to_string())?;
+        let restarted = rtc.direct_api().local_ice_credentials().ufrag != before;
         self.adopt_media(&remote.mids);
+        if restarted {
+            self.restart(poller, now);
+        }
         self.on_remote(remote, now);
         Ok(Answer::Description { sdp: answer.to_sdp_string(), mids: Vec::new() })
     }
 
-    pub fn answer(&mut self, sdp: &str, now: Instant) -> Result<Answer, String> {
+    pub fn answer(&mut self, sdp: &str, poller: &Poller, now: Instant) -> Result<Answer, String> {
         let remote = sdp::read_remote(sdp);
         let answer = SdpAnswer::from_sdp_string(&remote.sdp).map_err(|error| error.to_string())?;
         self.advance(now);
-        let (Some(rtc), Some((pending, _))) = (&mut self.rtc, self.pending.take()) else {
+        let (Some(rtc), Some(pending)) = (&mut self.rtc, self.pending.take()) else {
             return Err("no offer waits for an answer".to_owned());
         };
-        rtc.sdp_api().accept_answer(pending, answer).map_err(|error| error.to_string())?;
+        let before = rtc.direct_api().local_ice_credentials().ufrag;
+        rtc.sdp_api().accept_answer(pending.offer, answer).map_err(|error| error.to_string())?;
+        if rtc.direct_api().local_ice_credentials().ufrag != before {
+            self.restart(poller, now);
+        }
         self.on_remote(remote, now);
         Ok(Answer::Description { sdp: String::new(), mids: Vec::new() })
+    }
+
+    /// Withdraws an offer of ours that is not answered yet: its channels and lines wait for the next.
+    pub fn roll_back(&mut self) {
+        let (Some(rtc), Some(pending)) = (&mut self.rtc, self.pending.take()) else { return };
+        for channel in self.channels.values_mut().filter(|channel| !channel.open) {
+            channel.id = None;
+        }
+        self.media.retain(|media| rtc.media(media.mid).is_some());
+        for (mid, direction) in pending.before {
+            // What is stopped stays so.
+            if rtc.media(mid).is_some_and(|media| !media.disabled()) {
+                rtc.sdp_api().set_direction(mid, direction);
+            }
+        }
     }
 
     /// Adds a remote candidate, or keeps it until the remote description is there.
@@ -163,21 +201,8 @@ impl Peer {
         let mut config = media::enable(config, codecs)?;
         config.set_max_stun_rto(CHECK_EVERY);
         config.set_max_stun_retransmits(CHECKS);
-        let mut rtc = config.build(now);
-        // Where only relays may be used, the far end must not even learn of our addresses.
-        let hosts =
-            if self.config.relay_only { Vec::new() } else { gather::host_addresses(self.config.loopback) };
-        for ip in hosts {
-            let key = self.shared.id as usize * KEYS + self.sockets.len();
-            // An address may have gone since it was listed, or not allow binding.
-            let Ok(socket) = Socket::bind(ip, poller, key) else { continue };
-            let candidate = Candidate::host(socket.local, "udp").ok();
-            if let Some(added) = candidate.and_then(|candidate| rtc.add_local_candidate(candidate).cloned()) {
-                self.local_candidates.push(added);
-            }
-            self.sockets.push(socket);
-        }
-        self.rtc = Some(rtc);
+        self.rtc = Some(config.build(now));
+        self.gather(poller);
         self.advance(now);
         Ok(())
     }

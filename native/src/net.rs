@@ -82,6 +82,8 @@ pub struct Socket {
     run: Option<Run>,
     /// The kernel refused the last write; the poller watches for room.
     blocked: bool,
+    /// Its address is this machine's no more.
+    pub gone: bool,
     /// Datagrams that were given up because the kernel took nothing for too long.
     pub lost: u64,
 }
@@ -114,6 +116,7 @@ impl Socket {
             waiting_bytes: 0,
             run: None,
             blocked: false,
+            gone: false,
             lost: 0,
         })
     }

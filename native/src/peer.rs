@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use polling::Poller;
-use str0m::change::SdpPendingOffer;
 use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive};
 use str0m::stats::{MediaEgressStats, MediaIngressStats, PeerStats};
@@ -18,6 +17,7 @@ use crate::command::{PeerConfig, Request};
 use crate::event::{Answer, Event};
 use crate::mailbox::Mailbox;
 use crate::media::Media;
+use crate::negotiate::Pending;
 use crate::net::{ReadBuffers, Socket};
 use crate::reach::{RELAY_KEYS, Reach};
 
@@ -124,8 +124,8 @@ pub struct Peer {
     pub remote_candidates: Vec<Candidate>,
     /// Remote candidates that came before the remote description.
     pub early_candidates: Vec<Candidate>,
-    /// Our offer that waits for its answer, and its text.
-    pub pending: Option<(SdpPendingOffer, String)>,
+    /// Our offer that waits for its answer.
+    pub pending: Option<Pending>,
     pub remote_known: bool,
     pub candidates_told: bool,
     pub has_channels: bool,
@@ -146,6 +146,8 @@ pub struct Peer {
     heard: Instant,
     connect_by: Option<Instant>,
     quick_until: Instant,
+    /// An ICE restart has begun, and no pair of the new candidates is known to work yet.
+    pub restarting: bool,
     /// When str0m's clock was moved last.
     advanced: Instant,
     closing: Option<Closing>,
@@ -184,6 +186,7 @@ impl Peer {
             heard: now,
             connect_by: None,
             quick_until: now,
+            restarting: false,
             advanced: now,
             closing: None,
             rtc_deadline: None,
@@ -205,16 +208,17 @@ impl Peer {
     /// Does what Python asked. What follows from it goes out in `settle`.
     pub fn handle(&mut self, request: Request, poller: &Poller, now: Instant) {
         match request {
-            Request::Offer { request, media, codecs } => {
-                let result = self.offer(&media, &codecs, poller, now);
+            Request::Offer { request, wishes, codecs } => {
+                let result = self.offer(&wishes, &codecs, poller, now);
                 self.conclude(request, result);
             }
+            Request::Rollback => self.roll_back(),
             Request::Accept { request, sdp, codecs } => {
                 let result = self.accept(&sdp, &codecs, poller, now);
                 self.conclude(request, result);
             }
             Request::Answer { request, sdp } => {
-                let result = self.answer(&sdp, now);
+                let result = self.answer(&sdp, poller, now);
                 self.conclude(request, result);
             }
             Request::Server(server) => self.reach.add(*server),
@@ -274,7 +278,7 @@ impl Peer {
     /// When a check may go out that str0m would send later.
     fn next_quick(&self) -> Option<Instant> {
         let at = self.advanced + QUICK_PACE;
-        let waiting = self.state == State::Connecting && self.selected.is_none();
+        let waiting = self.restarting || (self.state == State::Connecting && self.selected.is_none());
         (waiting && at <= self.quick_until).then_some(at)
     }
 
@@ -306,9 +310,6 @@ impl Peer {
         if is_stun(datagram) && self.reach.take_answer(local, source, datagram) {
             return;
         }
-        if self.selected.is_some_and(|(_, remote)| remote == source) {
-            self.heard = now;
-        }
         if is_dtls(datagram) && self.must_hold() {
             if self.held_bytes + datagram.len() <= MOST_HELD {
                 self.held_bytes += datagram.len();
@@ -328,6 +329,7 @@ impl Peer {
         };
         let input = Input::Receive(now, receive);
         if rtc.accepts(&input) {
+            self.heard = now;
             if is_stun(datagram) && self.sources.len() < MOST_SOURCES && !self.sources.contains(&source) {
                 self.sources.push(source);
             }

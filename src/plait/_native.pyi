@@ -58,7 +58,16 @@ class Peer:
     def max_message_size(self) -> int:
         """The longest message that the far end takes, in bytes; 0 until it has said."""
 
-    def offer(self, request: int, media: list[tuple[str, str]], codecs: list[str], /) -> None: ...
+    def offer(
+        self,
+        request: int,
+        media: list[tuple[str, str]],
+        changes: list[tuple[str, str | None]],
+        ice_restart: bool,
+        codecs: list[str],
+        /,
+    ) -> None: ...
+    def rollback(self) -> None: ...
     def accept(self, request: int, sdp: str, codecs: list[str], /) -> None: ...
     def answer(self, request: int, sdp: str, /) -> None: ...
     def server(

@@ -15,7 +15,7 @@ import av
 import pytest
 import trustme
 
-from plait.rtc import EncodedFrame, IceServer, PeerConnection
+from plait.rtc import EncodedFrame, IceServer, PeerConnection, PerfectNegotiation
 
 if TYPE_CHECKING:
     from plait.rtc import IceCandidate
@@ -61,6 +61,18 @@ async def open_channel(a: PeerConnection, b: PeerConnection, **options):
     async with asyncio.timeout(WITHIN):
         await mine.opened()
         return mine, await queue.get()
+
+
+def perfectly(a: PeerConnection, b: PeerConnection) -> None:
+    """Join two ends by perfect negotiation."""
+    ends: list[PerfectNegotiation] = []
+    ends.append(PerfectNegotiation(a, lambda s: ends[1].receive(s), polite=True))  # noqa: PLW0108 - it is made next
+    ends.append(PerfectNegotiation(b, ends[0].receive, polite=False))
+
+
+@pytest.fixture
+def negotiating():
+    return perfectly
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from plait.rtc import EncodedFrame, IceCandidate, PeerConnection, SessionDescription
+from plait.rtc import EncodedFrame, IceCandidate, PeerConnection, PerfectNegotiation, SessionDescription
 
 CHROMIUM = shutil.which("chromium")
 
@@ -231,3 +231,110 @@ async def test_chromium_sends_video_and_asks_nothing_back(page):
             while not (await receiver.receive()).keyframe:
                 pass
         rest.pump.cancel()
+
+
+async def perfect_with(peer: PeerConnection, page) -> PerfectNegotiation:
+    """Join them by perfect negotiation; the page is impolite."""
+
+    async def send(signal) -> None:
+        if isinstance(signal, SessionDescription):
+            await page.evaluate("(d) => take(d)", {"type": signal.type, "sdp": signal.sdp})
+        elif signal is not None:
+            init = {"candidate": signal.candidate, "sdpMLineIndex": 0}
+            await page.evaluate("(c) => pc.addIceCandidate(c).catch(() => 0)", init)
+
+    async def pump() -> None:
+        while True:
+            kind, value = await page.inbox.get()
+            if kind == "candidate":
+                peer.add_ice_candidate(value and IceCandidate(value["candidate"], value["sdpMid"]))
+            elif kind == "description":
+                await ours.receive(SessionDescription(value["type"], value["sdp"]))
+
+    await page.evaluate(
+        """() => {
+          let making = false;
+          const tell = () => toPython("description", pc.localDescription.toJSON());
+          pc.onnegotiationneeded = async () => {
+            making = true;
+            await pc.setLocalDescription().finally(() => { making = false; });
+            await tell();
+          };
+          window.take = async (description) => {
+            const collides = description.type === "offer" && (making || pc.signalingState !== "stable");
+            if (collides) return;
+            await pc.setRemoteDescription(description);
+            if (description.type === "offer") {
+              await pc.setLocalDescription();
+              await tell();
+            }
+          };
+        }"""
+    )
+    ours = PerfectNegotiation(peer, send, polite=True)
+    ours.pump = asyncio.create_task(pump())
+    return ours
+
+
+async def test_tracks_come_and_go_with_chromium(page, h264):
+    async with PeerConnection() as peer:
+        ours = await perfect_with(peer, page)
+        channel = peer.create_data_channel("test")
+        await asyncio.wait_for(channel.opened(), 15)
+        sender = peer.add_transceiver("video", direction="sendonly", codecs=("H264",))
+        await negotiated(sender, "sendonly")
+        assert (await watch_street(sender, page, h264, None))["codec"] == "video/H264"
+        tracks: asyncio.Queue = asyncio.Queue()
+        peer.on_track = tracks.put_nowait
+        await page.evaluate(
+            """() => {
+              const canvas = document.createElement("canvas");
+              const context = canvas.getContext("2d");
+              window.painting = setInterval(() => context.fillRect(Math.random() * 200, 0, 20, 20), 20);
+              // Not addTrack, which would take the line that we are about to end.
+              const [track] = canvas.captureStream(25).getVideoTracks();
+              window.added = pc.addTransceiver(track, { direction: "sendonly" });
+            }"""
+        )
+        # Both at once: the page adds its track while we take ours away.
+        sender.stop()
+        theirs = await asyncio.wait_for(tracks.get(), 15)
+        assert (await asyncio.wait_for(theirs.receive(), 15)).data
+        await negotiated(sender, "inactive")
+        await page.evaluate('added.direction = "inactive"')
+        await negotiated(theirs, "inactive")
+        await channel.send("still here")
+        ours.pump.cancel()
+
+
+async def negotiated(line, direction: str) -> None:
+    async with asyncio.timeout(15):
+        while line.current_direction != direction:  # noqa: ASYNC110 - nobody tells of one line's state
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+async def test_ice_restarts_with_chromium(page, side):
+    async with PeerConnection() as peer:
+        ours = await perfect_with(peer, page)
+        channel = peer.create_data_channel("test")
+        await asyncio.wait_for(channel.opened(), 15)
+        fragments = "pc.localDescription.sdp.match(/ice-ufrag:(\\S+)/)[1]"
+        before = await page.evaluate(fragments)
+        echoed = 0
+        if side == "ours":
+            peer.restart_ice()
+        else:
+            await page.evaluate("pc.restartIce()")
+        async with asyncio.timeout(15):
+            while await page.evaluate(fragments) == before:  # noqa: ASYNC110 - the page's own state
+                await asyncio.sleep(0.02)
+            for number in range(100):
+                await channel.send(str(number))
+                assert await channel.receive() == str(number)
+                echoed += 1
+                await asyncio.sleep(0.06)
+        assert echoed == 100
+        assert peer.connection_state == "connected"
+        assert await page.evaluate("pc.iceConnectionState") in ("connected", "completed")
+        ours.pump.cancel()

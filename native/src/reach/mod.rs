@@ -8,7 +8,7 @@ mod relay;
 mod stream;
 pub mod tls;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,9 @@ pub enum Outcome {
 pub struct Reach {
     /// Servers that Python is still resolving.
     unresolved: usize,
-    waiting: Vec<Server>,
+    servers: Vec<Server>,
+    /// How many of the servers have been asked.
+    asked: usize,
     bindings: Vec<Binding>,
     relays: Vec<Relay>,
     /// The candidates found, by their address.
@@ -89,7 +91,8 @@ impl Reach {
     pub fn new(unresolved: usize) -> Self {
         Self {
             unresolved,
-            waiting: Vec::new(),
+            servers: Vec::new(),
+            asked: 0,
             bindings: Vec::new(),
             relays: Vec::new(),
             origins: Vec::new(),
@@ -99,7 +102,19 @@ impl Reach {
 
     pub fn add(&mut self, server: Server) {
         self.unresolved = self.unresolved.saturating_sub(1);
-        self.waiting.push(server);
+        self.servers.push(server);
+    }
+
+    /// Asks every server again, with the addresses that this machine has now; a relay that holds stays.
+    pub fn restart(&mut self, hosts: &[IpAddr]) {
+        for relay in &mut self.relays {
+            if !hosts.contains(&relay.local().ip()) {
+                relay.lose("the address from which it was asked is gone");
+            }
+        }
+        self.bindings.clear();
+        self.asked = 0;
+        self.end_told = false;
     }
 
     pub fn origin(&self, candidate: SocketAddr) -> Option<&Origin> {
@@ -109,7 +124,7 @@ impl Reach {
     /// No server has anything to say any more that would lead to a candidate.
     fn is_done(&self) -> bool {
         self.unresolved == 0
-            && self.waiting.is_empty()
+            && self.asked == self.servers.len()
             && self.bindings.is_empty()
             && !self.relays.iter().any(Relay::is_asking)
     }
@@ -117,10 +132,13 @@ impl Reach {
     /// Asks the servers that were added since; `first_key` is the poller's key of the first relay.
     fn start(&mut self, sockets: &[Socket], poller: &Poller, first_key: usize, now: Instant) -> Vec<Outcome> {
         let mut failures = Vec::new();
-        for server in std::mem::take(&mut self.waiting) {
-            let Some(access) = server.access else {
-                for address in server.addresses {
-                    let reachable = sockets.iter().map(|socket| socket.local).filter(|local| {
+        let new = self.asked..self.servers.len();
+        self.asked = self.servers.len();
+        for server in &self.servers[new] {
+            let Some(access) = &server.access else {
+                for &address in &server.addresses {
+                    let locals = sockets.iter().filter(|socket| !socket.gone).map(|socket| socket.local);
+                    let reachable = locals.filter(|local| {
                         local.is_ipv4() == address.is_ipv4()
                             && local.ip().is_loopback() == address.ip().is_loopback()
                     });
@@ -130,13 +148,20 @@ impl Reach {
                 }
                 continue;
             };
-            for address in server.addresses {
-                if self.relays.len() == MOST_RELAYS {
+            for &address in &server.addresses {
+                if self.relays.iter().any(|relay| relay.serves(&server.url, address)) {
+                    continue;
+                }
+                let free = self.relays.iter().position(Relay::is_over);
+                let place = free.unwrap_or(self.relays.len());
+                if place == MOST_RELAYS {
                     tracing::warn!(url = %server.url, "too many TURN servers: this one is not asked");
                     break;
                 }
-                let key = first_key + self.relays.len();
-                match Relay::open(&server.url, address, &access, poller, key, now) {
+                match Relay::open(&server.url, address, access, poller, first_key + place, now) {
+                    Ok(relay) if free.is_some() => {
+                        std::mem::replace(&mut self.relays[place], relay).close(poller, now);
+                    }
                     Ok(relay) => self.relays.push(relay),
                     Err(error) => failures.push(Outcome::Failed {
                         url: Arc::clone(&server.url),

@@ -101,6 +101,19 @@ impl Relay {
         })
     }
 
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over) || self.broken.is_some()
+    }
+
+    /// Whether it is an allocation, or will be, of this server.
+    pub fn serves(&self, url: &str, server: SocketAddr) -> bool {
+        !self.is_over() && *self.url == *url && self.server == server
+    }
+
     pub fn is_asking(&self) -> bool {
         matches!(self.state, State::Asking(_))
     }
@@ -207,7 +220,7 @@ impl Relay {
         None
     }
 
-    fn lose(&mut self, reason: &str) {
+    pub fn lose(&mut self, reason: &str) {
         self.broken.get_or_insert_with(|| (UNREACHABLE, reason.to_owned()));
     }
 

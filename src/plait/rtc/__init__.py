@@ -11,6 +11,7 @@ from plait.rtc.certificate import Certificate
 from plait.rtc.channel import DataChannel
 from plait.rtc.errors import ChannelClosed, NegotiationError, PeerClosed, RtcError
 from plait.rtc.ice import IceCandidate, IceCandidateError, IceServer, SessionDescription
+from plait.rtc.negotiation import PerfectNegotiation
 from plait.rtc.peer import PeerConnection
 from plait.rtc.track import EncodedFrame, Transceiver
 
@@ -25,6 +26,7 @@ __all__ = [
     "NegotiationError",
     "PeerClosed",
     "PeerConnection",
+    "PerfectNegotiation",
     "RtcError",
     "SessionDescription",
     "Transceiver",

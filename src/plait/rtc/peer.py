@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from plait.rtc import loop, servers
 from plait.rtc.certificate import Certificate
-from plait.rtc.channel import DataChannel
+from plait.rtc.channels import Channels
 from plait.rtc.errors import NegotiationError, PeerClosed
 from plait.rtc.ice import IceCandidate, IceCandidateError, SessionDescription
-from plait.rtc.track import EncodedFrame, Transceiver
+from plait.rtc.lines import Lines
+from plait.rtc.track import EncodedFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from plait import _native
+    from plait.rtc.channel import DataChannel
     from plait.rtc.ice import IceServer
-    from plait.rtc.track import Direction, Kind
+    from plait.rtc.track import Direction, Kind, Transceiver
 
 _logger = logging.getLogger("plait.rtc")
 
 State = Literal["new", "connecting", "connected", "disconnected", "failed", "closed"]
+SignalingState = Literal["stable", "have-local-offer", "closed"]
 
 
 class PeerConnection:
@@ -75,13 +78,17 @@ class PeerConnection:
         self.candidates_ignored = 0
         self.on_ice_candidate: Callable[[IceCandidate | None], None] | None = None
         self.on_ice_candidate_error: Callable[[IceCandidateError], None] | None = None
-        self.on_data_channel: Callable[[DataChannel], None] | None = None
+        self.on_negotiation_needed: Callable[[], None] | None = None
         self.on_track: Callable[[Transceiver], None] | None = None
         self.on_connection_state_change: Callable[[str], None] | None = None
         self._codecs = tuple(codecs)
-        self._transceivers: list[Transceiver] = []
-        self._channels: dict[int, DataChannel] = {}
-        self._keys = itertools.count(1)
+        self._lines = Lines(self)
+        self._offer_is_out = False
+        self._withdrawn = 0  # how many offers of ours were rolled back
+        self._restart_is_due = False
+        self._restart_is_out = False
+        self._channels_offered = False
+        self._looking = False
         self._requests: dict[int, asyncio.Future[Any]] = {}
         self._request_numbers = itertools.count(1)
         self._changed = asyncio.Event()
@@ -93,24 +100,42 @@ class PeerConnection:
             servers=len(self._servers),
         )
         self._mailbox.attach(self._native.id, self)
+        self._channels = Channels(self._native)
         self._handlers: tuple[Callable[..., None], ...] = (
             self._on_reply,
             self._on_state,
             self._on_candidate,
             self._on_media,
-            self._on_channel_open,
-            self._on_channel_data,
-            self._on_channel_low,
-            self._on_channel_closed,
+            self._channels.on_open,
+            self._channels.on_data,
+            self._channels.on_low,
+            self._channels.on_closed,
             self._on_frame,
             self._on_keyframe_request,
             self._on_server_failed,
+            self._on_addresses_changed,
         )
 
     @property
     def transceivers(self) -> Sequence[Transceiver]:
         """The media lines."""
-        return tuple(self._transceivers)
+        return tuple(self._lines)
+
+    @property
+    def signaling_state(self) -> SignalingState:
+        """Whether an offer of ours waits for its answer."""
+        if self.connection_state in ("failed", "closed"):
+            return "closed"
+        return "have-local-offer" if self._offer_is_out else "stable"
+
+    @property
+    def on_data_channel(self) -> Callable[[DataChannel], None] | None:
+        """Called with each channel that the far end has made."""
+        return self._channels.on_new
+
+    @on_data_channel.setter
+    def on_data_channel(self, handler: Callable[[DataChannel], None] | None) -> None:
+        self._channels.on_new = handler
 
     @property
     def max_message_size(self) -> int:
@@ -129,8 +154,8 @@ class PeerConnection:
                 lines of one kind share them.
         """
         self._check()
-        transceiver = Transceiver(kind, direction, self, tuple(codecs))
-        self._transceivers.append(transceiver)
+        transceiver = self._lines.add(kind, direction, tuple(codecs))
+        self.negotiation_needed()
         return transceiver
 
     def create_data_channel(
@@ -160,66 +185,95 @@ class PeerConnection:
             PeerClosed: the connection is over.
         """
         self._check()
-        if max_retransmits is not None and max_packet_life_time is not None:
-            raise ValueError("max_retransmits and max_packet_life_time exclude each other")
-        for number in (max_retransmits, max_packet_life_time):
-            if number is not None and not 0 <= number <= 0xFFFF:
-                raise ValueError(f"{number} does not fit in 16 bits")
-        if negotiated != (id is not None):
-            raise ValueError("id is needed for a negotiated channel, and only there")
-        if id is not None and not 0 <= id < 0xFFFF:
-            raise ValueError(f"{id} is not a stream identifier")
-        if id is not None and any(channel.id == id for channel in self._channels.values()):
-            raise ValueError(f"stream {id} is in use already")
-        if max(len(label.encode()), len(protocol.encode())) > 1000:
-            # DCEP allows 65,535, but str0m sends its open message in one packet.
-            raise ValueError("label and protocol are limited to 1,000 bytes each")
-        key = next(self._keys)
-        native = self._native.channel(
-            key, label, ordered, max_retransmits, max_packet_life_time, protocol, id
-        )
-        channel = DataChannel(
-            native,
-            label=label,
-            protocol=protocol,
+        channel = self._channels.make(
+            label,
             ordered=ordered,
             max_retransmits=max_retransmits,
             max_packet_life_time=max_packet_life_time,
-            limit=lambda: self.max_message_size,
+            protocol=protocol,
+            negotiated=negotiated,
+            id=id,
         )
-        channel.id = id
-        self._channels[key] = channel
+        self.negotiation_needed()
         return channel
 
-    async def create_offer(self) -> SessionDescription:
-        """Make an offer of every transceiver and channel, and set it as the local description.
+    async def create_offer(self, *, ice_restart: bool = False) -> SessionDescription:
+        """Make an offer of everything that is to be negotiated, and set it as the local description.
 
         Host candidates are in it already; `on_ice_candidate` tells them as well.
 
+        Args:
+            ice_restart: with new ICE credentials and candidates (RFC 8445, section 9); what flows goes on
+                over the old pair until a new one works.
+
         Raises:
-            NegotiationError: there is nothing to offer, or a codec is not known.
+            NegotiationError: there is nothing to offer, a codec is not known, an offer is out already, or
+                the far end's offer came first.
             PeerClosed: the connection is over.
         """
         self._ask_servers()
-        new = [transceiver for transceiver in self._transceivers if not transceiver.mid]
-        media = [(transceiver.kind, transceiver.direction) for transceiver in new]
-        sdp, mids = await self._ask(self._native.offer, media, self._wanted_codecs())
-        for transceiver, mid in zip(new, mids, strict=True):
-            transceiver.mid = mid
+        if self._offer_is_out:
+            restart, asked = ice_restart, self._lines.new()
+        else:
+            restart, asked = ice_restart or self._restart_is_due, self._lines.ask()
+            self._restart_is_due = False
+        withdrawn, out = self._withdrawn, self._offer_is_out
+        self._offer_is_out = True
+        self._restart_is_out |= restart
+        channels = bool(self._channels)
+        try:
+            sdp, mids = await self._ask(
+                self._native.offer, *asked, restart, self._lines.wanted_codecs() or list(self._codecs)
+            )
+        except NegotiationError:
+            if not out and withdrawn == self._withdrawn:
+                self._undo()
+            raise
+        if withdrawn != self._withdrawn:
+            raise NegotiationError("the far end's offer came first")
+        if not out:
+            self._lines.offered(mids)
+        self._channels_offered |= channels
         return SessionDescription("offer", sdp)
+
+    def rollback(self) -> None:
+        """Withdraw an offer that is not answered yet; what it said is in the next one."""
+        if self._offer_is_out:
+            self._native.rollback()
+            self._undo()
+            self.negotiation_needed()
+
+    def _undo(self) -> None:
+        self._withdrawn += 1
+        self._offer_is_out = False
+        self._restart_is_due |= self._restart_is_out
+        self._restart_is_out = False
+        self._lines.roll_back()
+
+    def restart_ice(self) -> None:
+        """Have the next offer restart ICE, and say that one is due.
+
+        Done by itself where this machine's addresses change.
+        """
+        self._restart_is_due = True
+        self.negotiation_needed()
 
     async def accept(self, offer: SessionDescription) -> SessionDescription:
         """Set the far end's offer, and return the answer, which is then set too.
 
         Its media lines become transceivers (`on_track` is called with each) that send where it wants to
-        receive, and the other way round.
+        receive, and the other way round. An offer of ours that waits for its answer is withdrawn.
 
         Raises:
             NegotiationError: it is not an offer that can be used; the connection is as it was, or failed.
             PeerClosed: the connection is over.
         """
         self._ask_servers()
+        if self._offer_is_out:
+            self._undo()
         sdp, _ = await self._ask(self._native.accept, offer.sdp, list(self._codecs))
+        self._channels_offered |= "m=application" in offer.sdp
+        self.negotiation_needed()
         return SessionDescription("answer", sdp)
 
     async def set_answer(self, answer: SessionDescription) -> None:
@@ -229,7 +283,25 @@ class PeerConnection:
             NegotiationError: it does not answer an offer of ours.
             PeerClosed: the connection is over.
         """
+        withdrawn = self._withdrawn
         await self._ask(self._native.answer, answer.sdp)
+        if withdrawn == self._withdrawn:
+            self._offer_is_out = self._restart_is_out = False
+            self._lines.settle()
+            self.negotiation_needed()
+
+    def negotiation_needed(self) -> None:
+        """Look soon whether an offer is due, and tell `on_negotiation_needed` (W3C WebRTC, section 4.7.3)."""
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        channels = bool(self._channels) and not self._channels_offered
+        due = self._restart_is_due or channels or self._lines.wish
+        if due and self.signaling_state == "stable" and self.on_negotiation_needed is not None:
+            self.on_negotiation_needed()
 
     def add_ice_candidate(self, candidate: IceCandidate | None) -> None:
         """Add a candidate of the far end; None and the empty line mean that there are no more.
@@ -298,7 +370,7 @@ class PeerConnection:
     ) -> None:
         await self.close()
 
-    # For transceivers.
+    # For transceivers, as `negotiation_needed` is.
 
     def send_frame(self, mid: str, frame: EncodedFrame) -> bool:
         """Send a frame on a media line; see `Transceiver.send`."""
@@ -338,7 +410,7 @@ class PeerConnection:
 
     def _on_candidate(self, line: str | None) -> None:
         if self.on_ice_candidate is not None:
-            mid = next((t.mid for t in self._transceivers if t.mid), None)
+            mid = next((each.mid for each in self._lines if each.mid), None)
             self.on_ice_candidate(None if line is None else IceCandidate(line, mid, 0))
 
     def _on_server_failed(self, url: str, address: str, port: int, code: int, text: str) -> None:
@@ -346,73 +418,34 @@ class PeerConnection:
         if self.on_ice_candidate_error is not None:
             self.on_ice_candidate_error(IceCandidateError(url, address, port, code, text))
 
-    def _on_media(
-        self, mid: str, kind: Kind, direction: Direction, codecs: tuple[str, ...], remote: bool
+    def _on_media(  # noqa: PLR0917 - an event of the engine has its members in a tuple
+        self,
+        mid: str,
+        kind: Kind,
+        direction: Direction,
+        codecs: tuple[str, ...],
+        remote: bool,
+        stopped: bool,
     ) -> None:
-        transceiver = next((t for t in self._transceivers if t.mid == mid), None)
-        new = transceiver is None
-        if transceiver is None:
-            transceiver = Transceiver(kind, direction, self)
-            transceiver.mid = mid
-            self._transceivers.append(transceiver)
-        transceiver.direction = direction
-        transceiver.codecs = codecs
+        transceiver, new = self._lines.negotiated(mid, kind, direction, codecs, stopped=stopped)
         if new and remote and self.on_track is not None:
             self.on_track(transceiver)
-
-    def _on_channel_open(  # noqa: PLR0917 - an event of the engine has its members in a tuple
-        self,
-        key: int,
-        native: _native.Channel,
-        label: str,
-        protocol: str,
-        stream: int,
-        reliability: tuple[bool, int | None, int | None],
-        remote: bool,
-    ) -> None:
-        if not remote:
-            if (mine := self._channels.get(key)) is not None:
-                mine._opened(stream)  # noqa: SLF001 - the two classes are one unit
-            return
-        ordered, max_retransmits, max_packet_life_time = reliability
-        channel = DataChannel(
-            native,
-            label=label,
-            protocol=protocol,
-            ordered=ordered,
-            max_retransmits=max_retransmits,
-            max_packet_life_time=max_packet_life_time,
-            limit=lambda: self.max_message_size,
-        )
-        self._channels[key] = channel
-        channel._opened(stream)  # noqa: SLF001 - the two classes are one unit
-        if self.on_data_channel is not None:
-            self.on_data_channel(channel)
-
-    def _on_channel_data(self, key: int, message: bytes | str, size: int) -> None:
-        if (channel := self._channels.get(key)) is not None:
-            channel._received(message, size)  # noqa: SLF001 - the two classes are one unit
-
-    def _on_channel_low(self, key: int) -> None:
-        if (channel := self._channels.get(key)) is not None:
-            channel._low()  # noqa: SLF001 - the two classes are one unit
-
-    def _on_channel_closed(self, key: int) -> None:
-        if (channel := self._channels.pop(key, None)) is not None:
-            channel._closed()  # noqa: SLF001 - the two classes are one unit
 
     def _on_frame(  # noqa: PLR0917 - as above
         self, mid: str, data: bytes, timestamp: int, keyframe: bool, codec: str, contiguous: bool
     ) -> None:
         frame = EncodedFrame(data, timestamp, keyframe, codec)
-        for transceiver in self._transceivers:
-            if transceiver.mid == mid:
-                transceiver._received(frame, contiguous=contiguous)  # noqa: SLF001 - one unit
+        if (transceiver := self._lines.find(mid)) is not None:
+            transceiver._received(frame, contiguous=contiguous)  # noqa: SLF001 - one unit
 
     def _on_keyframe_request(self, mid: str) -> None:
-        for transceiver in self._transceivers:
-            if transceiver.mid == mid and transceiver.on_keyframe_request is not None:
-                transceiver.on_keyframe_request()
+        transceiver = self._lines.find(mid)
+        if transceiver is not None and transceiver.on_keyframe_request is not None:
+            transceiver.on_keyframe_request()
+
+    def _on_addresses_changed(self) -> None:
+        _logger.info("this machine's addresses have changed: an ICE restart is due")
+        self.restart_ice()
 
     def _ask_servers(self) -> None:
         waiting, self._servers = self._servers, []
@@ -438,16 +471,6 @@ class PeerConnection:
         if self.connection_state in ("failed", "closed"):
             raise PeerClosed(self.close_reason)
 
-    def _wanted_codecs(self) -> list[str]:
-        wanted = [name for transceiver in self._transceivers for name in transceiver.wanted]
-        if not wanted:
-            return list(self._codecs)
-        # A line that does not say takes the usual ones of its kind.
-        for transceiver in self._transceivers:
-            if not transceiver.wanted:
-                wanted += ["opus"] if transceiver.kind == "audio" else ["H264", "VP8"]
-        return list(dict.fromkeys(wanted))
-
     async def _ask(self, method: Callable[..., None], *arguments: Any) -> Any:
         self._check()
         number = next(self._request_numbers)
@@ -466,8 +489,5 @@ class PeerConnection:
         for future in self._requests.values():
             if not future.done():
                 future.set_exception(PeerClosed(self.close_reason))
-        for channel in list(self._channels.values()):
-            channel._closed(self.close_reason)  # noqa: SLF001 - the two classes are one unit
-        self._channels.clear()
-        for transceiver in self._transceivers:
-            transceiver._end()  # noqa: SLF001 - the two classes are one unit
+        self._channels.end(self.close_reason)
+        self._lines.end()

@@ -37,8 +37,11 @@ class EncodedFrame:
     codec: str = ""
 
 
-class FrameSender(Protocol):
+class LineOwner(Protocol):
     """What a transceiver needs of its peer connection."""
+
+    def negotiation_needed(self) -> None:
+        """Tell the application that an offer is due."""
 
     def send_frame(self, mid: str, frame: EncodedFrame) -> bool:
         """Send a frame on a media line."""
@@ -53,23 +56,29 @@ class Transceiver:
     Attributes:
         mid: its name in SDP; empty until it is offered.
         kind: "audio" or "video".
-        direction: as negotiated, seen from here.
+        direction: as it should be, seen from here; set, it is in the next offer. Where the far end changes
+            a line, this follows.
+        current_direction: as negotiated; None before.
+        stopped: ended for good, by either side.
         codecs: the negotiated codecs in order of preference; empty until then.
         on_keyframe_request: called when the far end needs a keyframe from us.
         frames_dropped: received frames that the application was too slow for.
     """
 
     def __init__(
-        self, kind: Kind, direction: Direction, sender: FrameSender, wanted: tuple[str, ...] = ()
+        self, kind: Kind, direction: Direction, owner: LineOwner, wanted: tuple[str, ...] = ()
     ) -> None:
         self.mid = ""
         self.kind: Kind = kind
-        self.direction: Direction = direction
+        self.current_direction: Direction | None = None
+        self.stopped = False
+        self.wishes = False  # the next offer has to say something of it
+        self._direction: Direction = direction
         self.codecs: tuple[str, ...] = ()
         self.wanted = wanted
         self.on_keyframe_request: Callable[[], None] | None = None
         self.frames_dropped = 0
-        self._sender = sender
+        self._owner = owner
         self._frames: deque[EncodedFrame] = deque()
         # After a gap nothing is decodable before the next keyframe.
         self._broken = False
@@ -82,14 +91,44 @@ class Transceiver:
         return self.codecs[0] if self.codecs else None
 
     @property
+    def direction(self) -> Direction:
+        """As it should be; what is `current_direction` holds until the next negotiation."""
+        return self._direction
+
+    @direction.setter
+    def direction(self, direction: Direction) -> None:
+        if direction not in ("sendrecv", "sendonly", "recvonly", "inactive"):
+            raise ValueError(f"not a direction: {direction!r}")
+        if self.stopped:
+            raise ValueError("the line is stopped")
+        if direction != self._direction:
+            self._direction = direction
+            self.wishes = bool(self.mid)
+            self._owner.negotiation_needed()
+
+    def stop(self) -> None:
+        """End this line for good, with the next offer; nothing is sent from now on. Idempotent."""
+        if not self.stopped:
+            self._direction = "inactive"
+            self.stopped = True
+            self.wishes = bool(self.mid)
+            self._end()
+            self._owner.negotiation_needed()
+
+    @property
     def sends(self) -> bool:
         """Whether frames may go out."""
-        return self.direction in ("sendrecv", "sendonly")
+        return self._may("sendonly")
 
     @property
     def receives(self) -> bool:
         """Whether frames may come in."""
-        return self.direction in ("sendrecv", "recvonly")
+        return self._may("recvonly")
+
+    def _may(self, way: Direction) -> bool:
+        # What is not wanted any more ends now; what is newly wanted begins when it is negotiated.
+        both = (way, "sendrecv")
+        return self._direction in both and self.current_direction in (*both, None)
 
     def send(self, frame: EncodedFrame) -> bool:
         """Send a frame; never waits.
@@ -102,12 +141,12 @@ class Transceiver:
             return False
         if frame.codec and frame.codec.upper() not in map(str.upper, self.codecs):
             return False
-        return self._sender.send_frame(self.mid, frame)
+        return self._owner.send_frame(self.mid, frame)
 
     def request_keyframe(self) -> None:
         """Ask the far end for a keyframe (PLI, or FIR where only that was negotiated)."""
         if self.mid and self.receives:
-            self._sender.request_keyframe(self.mid)
+            self._owner.request_keyframe(self.mid)
 
     async def __aiter__(self) -> AsyncIterator[EncodedFrame]:
         """Received frames, until the connection is closed. One reader at a time.
@@ -137,6 +176,17 @@ class Transceiver:
         raise PeerClosed("the connection is closed")
 
     # What follows is called by the peer connection when the engine tells it.
+
+    def _negotiated(self, direction: Direction, codecs: tuple[str, ...], *, stopped: bool) -> None:
+        self.current_direction = direction
+        self.codecs = codecs
+        if stopped:
+            self.wishes, self._direction = False, "inactive"
+            if not self.stopped:
+                self.stopped = True
+                self._end()
+        if not self.wishes and not self.stopped:
+            self._direction = direction
 
     def _received(self, frame: EncodedFrame, *, contiguous: bool) -> None:
         if self.kind == "video":
