@@ -8,6 +8,7 @@ use str0m::config::DtlsCert;
 use str0m::media::{Direction, MediaKind};
 
 use crate::channel::Gauge;
+use crate::forward;
 use crate::mailbox::Mailbox;
 use crate::peer::PeerShared;
 use crate::reach::Server;
@@ -19,6 +20,8 @@ pub struct PeerConfig {
     pub loopback: bool,
     /// Only relayed candidates: nobody but the TURN servers learns our addresses.
     pub relay_only: bool,
+    /// Media stays packets, to be forwarded (`forward`): no frames in or out.
+    pub packets: bool,
     /// How many `Request::Server` will come.
     pub servers: usize,
 }
@@ -114,6 +117,10 @@ pub enum Command {
     Peer {
         id: u64,
         request: Request,
+    },
+    Forward {
+        id: u64,
+        order: forward::Order,
     },
     /// The event loop behind the mailbox is gone: close its peers.
     CloseMailbox {

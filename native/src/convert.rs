@@ -25,6 +25,8 @@ const FRAME: u8 = 8;
 const KEYFRAME_REQUEST: u8 = 9;
 const SERVER_FAILED: u8 = 10;
 const ADDRESSES_CHANGED: u8 = 11;
+// Not a peer's but a forwarder's.
+const FORWARD: u8 = 100;
 
 /// Makes the tuple for one event.
 pub fn letter<'py>(
@@ -60,6 +62,7 @@ pub fn letter<'py>(
             let arguments = (url, server.ip().to_string(), server.port(), code, text);
             (SERVER_FAILED, arguments.into_pyobject(py)?)
         }
+        Event::Forward(news) => (FORWARD, (news.what, news.peer, news.mid, news.reason).into_pyobject(py)?),
         Event::Media(media) => {
             let codecs = PyTuple::new(py, media.codecs)?;
             let (mid, kind, direction) = (media.mid, media.kind, media.direction);
@@ -96,6 +99,7 @@ fn answer(py: Python<'_>, answer: Answer) -> PyResult<Bound<'_, PyAny>> {
     match answer {
         Answer::Description { sdp, mids } => Ok((sdp, mids).into_pyobject(py)?.into_any()),
         Answer::Stats(report) => Ok(stats(py, report)?.into_any()),
+        Answer::Done => Ok(py.None().into_bound(py)),
     }
 }
 

@@ -12,6 +12,7 @@ use polling::{Events, Poller};
 
 use crate::addresses;
 use crate::command::Command;
+use crate::forward::Forwarders;
 use crate::net::ReadBuffers;
 use crate::peer::{KEYS, Peer};
 
@@ -99,6 +100,7 @@ struct Engine {
     buffers: ReadBuffers,
     /// None where the system does not tell.
     addresses: Option<addresses::Watch>,
+    forwarders: Forwarders,
     stop_by: Option<Instant>,
 }
 
@@ -114,6 +116,7 @@ impl Engine {
             timers: BTreeSet::new(),
             buffers: ReadBuffers::new(),
             addresses,
+            forwarders: Forwarders::default(),
             stop_by: None,
         }
     }
@@ -126,6 +129,8 @@ impl Engine {
             let next = self.timers.first().map(|(at, _)| *at);
             let addresses = self.addresses.as_ref().and_then(addresses::Watch::deadline);
             let next = [next, self.stop_by, addresses].into_iter().flatten().min();
+            let forwarding = self.forwarders.deadline(Instant::now());
+            let next = [next, self.stop_by, forwarding].into_iter().flatten().min();
             let wait = next.map(|at| at.saturating_duration_since(Instant::now()));
             events.clear();
             if let Err(error) = self.handle.poller.wait(&mut events, wait) {
@@ -152,6 +157,7 @@ impl Engine {
                 touched.insert(id);
                 self.guarded(id, |peer, _| peer.on_timeout(now));
             }
+            self.forwarders.turn(&mut touched, &mut self.peers, now);
             for id in std::mem::take(&mut touched) {
                 self.guarded(id, |peer, _| peer.settle(&handle.poller, Instant::now()));
                 self.schedule(id);
@@ -191,7 +197,9 @@ impl Engine {
                 let handle = Arc::clone(&self.handle);
                 self.guarded(id, |peer, _| peer.handle(request, &handle.poller, now));
             }
+            Command::Forward { id, order } => self.forwarders.order(id, order, &mut self.peers, now),
             Command::CloseMailbox { id } => {
+                self.forwarders.close_mailbox(id, &mut self.peers);
                 let ids: Vec<u64> = self
                     .peers
                     .values()
@@ -247,6 +255,7 @@ impl Engine {
         if peer.is_over()
             && let Some(mut peer) = self.peers.remove(&id)
         {
+            self.forwarders.gone(id, &peer.ended);
             for socket in &peer.sockets {
                 socket.close(&self.handle.poller);
             }

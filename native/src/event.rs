@@ -12,6 +12,7 @@ pub enum Answer {
     Description { sdp: String, mids: Vec<String> },
     /// A statistics report.
     Stats(Report),
+    Done,
 }
 
 /// The negotiated state of one media line.
@@ -48,6 +49,16 @@ pub struct ChannelOpen {
     /// The SCTP stream identifier (RFC 8832).
     pub stream: u16,
     pub remote: bool,
+}
+
+/// Something that happened to a forwarder: "source" lost, "viewer" gone, or a "codec" that a viewer does not take.
+pub struct ForwardNews {
+    pub what: &'static str,
+    /// The media line that it is about.
+    pub peer: u64,
+    pub mid: String,
+    /// Why; or the codec.
+    pub reason: String,
 }
 
 /// One thing that happened to one peer.
@@ -89,6 +100,7 @@ pub enum Event {
     },
     /// This machine has other addresses than before: an ICE restart is due.
     AddressesChanged,
+    Forward(ForwardNews),
 }
 
 impl Event {

@@ -16,6 +16,8 @@ use crate::channel::{Gauge, MOST_BUFFERED};
 use crate::command::{Command, MediaChange, MediaRequest, PeerConfig, Request, Wishes};
 use crate::convert;
 use crate::engine::Handle;
+use crate::forward;
+use crate::forward::face::Forwarder;
 use crate::mailbox::Mailbox;
 use crate::peer::{PeerShared, RESUME_BELOW};
 use crate::reach::{Access, Server, Transport, tls};
@@ -61,7 +63,7 @@ impl Engine {
     }
 
     /// A new peer, whose events go to `mailbox`. Certificate and key: DER. `servers`: how many times
-    /// `server` will be called.
+    /// `server` will be called. `packets`: its media is forwarded, and not taken apart.
     #[allow(clippy::too_many_arguments)] // W3C's RTCConfiguration
     fn peer(
         &self,
@@ -71,14 +73,26 @@ impl Engine {
         loopback: bool,
         relay_only: bool,
         servers: usize,
+        packets: bool,
     ) -> PyResult<Peer> {
         let shared = Arc::new(PeerShared::new(self.0.next_id()));
         let certificate = DtlsCert { certificate, private_key };
-        let config = PeerConfig { certificate, loopback, relay_only, servers };
+        let config = PeerConfig { certificate, loopback, relay_only, packets, servers };
         let peer = Peer { shared: Arc::clone(&shared), handle: Arc::clone(&self.0) };
         let mailbox = Arc::clone(&mailbox.mailbox);
         peer.queue(Command::Open { peer: shared, mailbox, config })?;
         Ok(peer)
+    }
+
+    /// A new forwarder, whose events go to `mailbox`.
+    fn forwarder(&self, mailbox: &PyMailbox) -> PyResult<Forwarder> {
+        let id = self.0.next_id();
+        let shared = Arc::new(PeerShared::new(id));
+        let order = forward::Order::Open { shared, mailbox: Arc::clone(&mailbox.mailbox) };
+        if self.0.send(Command::Forward { id, order }) {
+            return Ok(Forwarder::new(id, Arc::clone(&self.0)));
+        }
+        Err(PyRuntimeError::new_err("the engine is not running in this process"))
     }
 
     /// Closes all peers, with their goodbyes, and ends the thread.

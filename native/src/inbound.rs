@@ -29,6 +29,8 @@ impl Peer {
             }
             RtcEvent::MediaChanged(changed) => self.on_media_changed(changed.mid),
             RtcEvent::MediaData(data) => self.on_frame(data),
+            RtcEvent::RtpPacket(packet) => self.on_packet(packet),
+            RtcEvent::EgressBitrateEstimate(estimate) => self.on_estimate(&estimate),
             RtcEvent::KeyframeRequest(request) => self.on_keyframe_request(request.mid),
             RtcEvent::ChannelOpen(id, label) => self.on_channel_open(id, label),
             RtcEvent::ChannelData(data) => self.on_channel_data(data),

@@ -10,6 +10,7 @@ mod door;
 mod engine;
 mod event;
 mod face;
+mod forward;
 mod gather;
 mod inbound;
 mod mailbox;
@@ -31,6 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<face::PyMailbox>()?;
     module.add_class::<face::Peer>()?;
     module.add_class::<face::Channel>()?;
+    module.add_class::<forward::face::Forwarder>()?;
     module.add_function(wrap_pyfunction!(face::generate_certificate, module)?)?;
     door::register(module)
 }

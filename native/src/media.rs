@@ -97,14 +97,14 @@ fn direction_name(direction: Direction) -> &'static str {
 
 /// The profile_idc and constraint flags of the first H.264 sequence parameter set in an Annex B
 /// access unit, as in `profile-level-id` without its level (RFC 6184 section 8.1).
-fn h264_profile(unit: &[u8]) -> Option<u16> {
+pub fn h264_profile(unit: &[u8]) -> Option<u16> {
     let start = unit.windows(4).position(|w| w[..3] == [0, 0, 1] && w[3] & 0x1f == 7)?;
     let sps = unit.get(start + 4..start + 6)?;
     Some(u16::from_be_bytes([sps[0], sps[1]]))
 }
 
 /// How well a decoder that was promised `offered` plays `stream` (both: profile_idc, constraint flags).
-fn h264_fitness(stream: u16, offered: u16) -> u8 {
+pub fn h264_fitness(stream: u16, offered: u16) -> u8 {
     let [stream_profile, stream_flags] = stream.to_be_bytes();
     let [offered_profile, offered_flags] = offered.to_be_bytes();
     match () {
@@ -140,9 +140,12 @@ impl Peer {
     }
 
     /// The payload parameters negotiated for a media line, in order of preference.
-    pub fn negotiated(&mut self, mid: Mid) -> Vec<PayloadParams> {
-        let writer = self.rtc.as_mut().and_then(|rtc| rtc.writer(mid));
-        writer.map(|writer| writer.payload_params().copied().collect()).unwrap_or_default()
+    pub fn negotiated(&self, mid: Mid) -> Vec<PayloadParams> {
+        let Some((rtc, media)) = self.rtc.as_ref().and_then(|rtc| Some((rtc, rtc.media(mid)?))) else {
+            return Vec::new();
+        };
+        let all = rtc.codec_config().params().iter();
+        all.filter(|params| media.remote_pts().contains(&params.pt())).copied().collect()
     }
 
     /// Takes up the far end's media lines. str0m tells of them only when SRTP is ready; applications
@@ -190,6 +193,11 @@ impl Peer {
     pub fn send_frame(&mut self, mid: &str, codec: &str, timestamp: u64, data: Vec<u8>, now: Instant) {
         self.advance(now);
         let mid = Mid::from(mid);
+        if self.config.packets || self.forward.sinks.contains(&mid) {
+            // Such a line has the forwarder's numbers.
+            self.counters.frames_dropped += 1;
+            return;
+        }
         let params = self.negotiated(mid);
         let Some(media) = self.media.iter_mut().find(|media| media.mid == mid) else { return };
         let named = |p: &&PayloadParams| {
@@ -242,6 +250,9 @@ impl Peer {
     }
 
     pub fn on_keyframe_request(&mut self, mid: Mid) {
+        if self.forward.takes_ask(mid) {
+            return;
+        }
         let now = Instant::now();
         let Some(media) = self.media_mut(mid) else { return };
         if media.asked.is_some_and(|asked| now < asked + KEYFRAME_REQUESTS_APART) {
@@ -254,6 +265,9 @@ impl Peer {
     /// Asks the far end for a keyframe, by PLI where negotiated, else by FIR (RFC 4585, RFC 5104).
     pub fn request_keyframe(&mut self, mid: &str, now: Instant) {
         self.advance(now);
+        if self.config.packets {
+            return self.ask_source(Mid::from(mid), None, now);
+        }
         let Some(mut writer) = self.rtc.as_mut().and_then(|rtc| rtc.writer(Mid::from(mid))) else { return };
         for kind in [KeyframeRequestKind::Pli, KeyframeRequestKind::Fir] {
             if writer.is_request_keyframe_possible(kind) && writer.request_keyframe(None, kind).is_ok() {

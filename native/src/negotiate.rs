@@ -199,6 +199,9 @@ impl Peer {
             .set_sctp_max_buffered_amount(SCTP_BUFFER)
             .set_sctp_max_message_size(MAX_MESSAGE);
         let mut config = media::enable(config, codecs)?;
+        if self.config.packets {
+            config = config.set_rtp_mode(true);
+        }
         config.set_max_stun_rto(CHECK_EVERY);
         config.set_max_stun_retransmits(CHECKS);
         self.rtc = Some(config.build(now));

@@ -15,6 +15,7 @@ use str0m::{Candidate, Input, Output, Rtc, RtcError};
 use crate::channel::{Channel, Message};
 use crate::command::{PeerConfig, Request};
 use crate::event::{Answer, Event};
+use crate::forward::Tap;
 use crate::mailbox::Mailbox;
 use crate::media::Media;
 use crate::negotiate::Pending;
@@ -141,6 +142,9 @@ pub struct Peer {
     pub peer_stats: Option<PeerStats>,
     pub ingress: HashMap<String, MediaIngressStats>,
     pub egress: HashMap<String, MediaEgressStats>,
+    pub forward: Tap,
+    /// Why it is over.
+    pub ended: String,
     held: VecDeque<Held>,
     held_bytes: usize,
     heard: Instant,
@@ -151,7 +155,7 @@ pub struct Peer {
     /// When str0m's clock was moved last.
     advanced: Instant,
     closing: Option<Closing>,
-    rtc_deadline: Option<Instant>,
+    pub rtc_deadline: Option<Instant>,
 }
 
 impl Peer {
@@ -181,6 +185,8 @@ impl Peer {
             peer_stats: None,
             ingress: HashMap::new(),
             egress: HashMap::new(),
+            forward: Tap::default(),
+            ended: String::new(),
             held: VecDeque::new(),
             held_bytes: 0,
             heard: now,
@@ -517,6 +523,7 @@ impl Peer {
         if self.is_over() {
             return;
         }
+        reason.clone_into(&mut self.ended);
         // The reason first: it is also why the channels close.
         self.change(State::Over(wished), reason);
         let keys: Vec<u64> = self.channels.keys().copied().collect();
@@ -527,6 +534,7 @@ impl Peer {
 
     fn change(&mut self, state: State, reason: &str) {
         self.state = state;
+        self.forward.note();
         let name = match state {
             State::New => "new",
             State::Connecting => "connecting",

@@ -28,12 +28,18 @@ class Engine:
         loopback: bool,
         relay_only: bool,
         servers: int,
+        packets: bool,
         /,
     ) -> Peer:
         """Make a peer whose events go to `mailbox`; `Peer.server` will be called `servers` times.
 
+        With `packets` its media is forwarded, and never frames.
+
         Certificate and key: DER.
         """
+
+    def forwarder(self, mailbox: Mailbox, /) -> Forwarder:
+        """Make a forwarder whose events go to `mailbox`."""
 
     def stop(self) -> None:
         """Close all peers, with their goodbyes, and end the thread."""
@@ -128,6 +134,26 @@ class Channel:
     def consumed(self, size: int, /) -> None:
         """Tell that the application has read `size` bytes of what came in."""
 
+    def close(self) -> None: ...
+
+@final
+class Forwarder:
+    """Hands the packets of media lines, (peer id, mid), on to other lines; closed when it is dropped.
+
+    `bounds`: bits a second, temporal layer, layer; None where it does not matter.
+    """
+
+    @property
+    def id(self) -> int: ...
+    def sources(self, request: int, sources: list[tuple[int, str]], /) -> None: ...
+    def add(
+        self, request: int, viewer: tuple[int, str], bounds: tuple[int | None, int | None, int | None], /
+    ) -> None: ...
+    def limit(
+        self, viewer: tuple[int, str], bounds: tuple[int | None, int | None, int | None], /
+    ) -> None: ...
+    def remove(self, viewer: tuple[int, str], /) -> None: ...
+    def stats(self, request: int, /) -> None: ...
     def close(self) -> None: ...
 
 # --- hub -------------------------------------------------------------------------------------------

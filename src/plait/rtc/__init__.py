@@ -9,7 +9,8 @@ async with PeerConnection() as peer:
 
 from plait.rtc.certificate import Certificate
 from plait.rtc.channel import DataChannel
-from plait.rtc.errors import ChannelClosed, NegotiationError, PeerClosed, RtcError
+from plait.rtc.errors import ChannelClosed, CodecMismatch, NegotiationError, PeerClosed, RtcError
+from plait.rtc.forward import Forwarder, Forwarding, SourceLost
 from plait.rtc.ice import IceCandidate, IceCandidateError, IceServer, SessionDescription
 from plait.rtc.negotiation import PerfectNegotiation
 from plait.rtc.peer import PeerConnection
@@ -18,8 +19,11 @@ from plait.rtc.track import EncodedFrame, Transceiver
 __all__ = [
     "Certificate",
     "ChannelClosed",
+    "CodecMismatch",
     "DataChannel",
     "EncodedFrame",
+    "Forwarder",
+    "Forwarding",
     "IceCandidate",
     "IceCandidateError",
     "IceServer",
@@ -29,5 +33,6 @@ __all__ = [
     "PerfectNegotiation",
     "RtcError",
     "SessionDescription",
+    "SourceLost",
     "Transceiver",
 ]

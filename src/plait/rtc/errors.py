@@ -17,3 +17,19 @@ class ChannelClosed(RtcError):
 
 class NegotiationError(RtcError, ValueError):
     """A description could not be made or could not be used; the message says why."""
+
+
+class CodecMismatch(NegotiationError):
+    """What comes in cannot go out there: no codec is negotiated on both lines.
+
+    Attributes:
+        source: the codecs of the line that it comes from.
+        viewer: those of the line that it was to go to.
+    """
+
+    def __init__(self, source: tuple[str, ...], viewer: tuple[str, ...]) -> None:
+        super().__init__(
+            f"no codec in common: the source has {', '.join(source)}; the viewer has {', '.join(viewer)}"
+        )
+        self.source = source
+        self.viewer = viewer

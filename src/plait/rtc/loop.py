@@ -39,12 +39,22 @@ class Mailbox:
         loop.add_reader(self._native.fileno(), self._drain)
 
     def peer(
-        self, certificate: Certificate, *, loopback: bool, relay_only: bool = False, servers: int = 0
+        self,
+        certificate: Certificate,
+        *,
+        loopback: bool,
+        relay_only: bool = False,
+        servers: int = 0,
+        packets: bool = False,
     ) -> _native.Peer:
         """Make a native peer whose events come here; `attach` says to whom."""
         return engine().peer(
-            self._native, certificate.der, certificate.private_key, loopback, relay_only, servers
+            self._native, certificate.der, certificate.private_key, loopback, relay_only, servers, packets
         )
+
+    def forwarder(self) -> _native.Forwarder:
+        """Make a native forwarder whose events come here."""
+        return engine().forwarder(self._native)
 
     def attach(self, peer: int, receiver: Receiver) -> None:
         """Hand the events of peer number `peer` to `receiver`, which is kept alive until `detach`."""

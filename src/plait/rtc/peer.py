@@ -52,6 +52,7 @@ class PeerConnection:
         ice_transport_policy: Literal["all", "relay"] = "all",
         loopback: bool = True,
         codecs: Sequence[str] = (),
+        packets: bool = False,
     ) -> None:
         """Make a connection; nothing is sent before an offer is made or accepted.
 
@@ -63,6 +64,8 @@ class PeerConnection:
             loopback: offer 127.0.0.1 and ::1 as well.
             codecs: the codecs to negotiate ("H264", "VP8", "opus", also "H265", "VP9", "AV1", "PCMU",
                 "PCMA"); H264, VP8 and opus where none are given.
+            packets: media stays packets, for `Transceiver.forward_to`: needed of a source, and better for
+                viewers, whose bandwidth is estimated then. No frames can be sent or read here.
 
         Raises:
             ValueError: the URL of a server is none, or the policy.
@@ -98,6 +101,7 @@ class PeerConnection:
             loopback=loopback,
             relay_only=ice_transport_policy == "relay",
             servers=len(self._servers),
+            packets=packets,
         )
         self._mailbox.attach(self._native.id, self)
         self._channels = Channels(self._native)
@@ -371,6 +375,11 @@ class PeerConnection:
         await self.close()
 
     # For transceivers, as `negotiation_needed` is.
+
+    @property
+    def number(self) -> int:
+        """The engine's number of this connection."""
+        return self._native.id
 
     def send_frame(self, mid: str, frame: EncodedFrame) -> bool:
         """Send a frame on a media line; see `Transceiver.send`."""

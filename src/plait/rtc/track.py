@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from plait.rtc.errors import PeerClosed
+from plait.rtc.forward import Forwarder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from plait.rtc.forward import Forwarding
 
 Kind = Literal["audio", "video"]
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
@@ -42,6 +45,10 @@ class LineOwner(Protocol):
 
     def negotiation_needed(self) -> None:
         """Tell the application that an offer is due."""
+
+    @property
+    def number(self) -> int:
+        """The engine's number of the connection."""
 
     def send_frame(self, mid: str, frame: EncodedFrame) -> bool:
         """Send a frame on a media line."""
@@ -79,6 +86,7 @@ class Transceiver:
         self.on_keyframe_request: Callable[[], None] | None = None
         self.frames_dropped = 0
         self._owner = owner
+        self._forwarder: Forwarder | None = None
         self._frames: deque[EncodedFrame] = deque()
         # After a gap nothing is decodable before the next keyframe.
         self._broken = False
@@ -147,6 +155,29 @@ class Transceiver:
         """Ask the far end for a keyframe (PLI, or FIR where only that was negotiated)."""
         if self.mid and self.receives:
             self._owner.request_keyframe(self.mid)
+
+    @property
+    def line(self) -> tuple[int, str]:
+        """What the engine knows this line by: its connection's number, and its mid."""
+        return self._owner.number, self.mid
+
+    async def forward_to(
+        self,
+        viewer: Transceiver,
+        *,
+        max_bitrate: int | None = None,
+        max_temporal_layer: int | None = None,
+        max_layer: int | None = None,
+    ) -> Forwarding:
+        """Hand what comes in here on to a sending line of another connection; see `Forwarder.add`.
+
+        All calls on one line share one `Forwarder`, and with it one keyframe request a second at most.
+        """
+        if self._forwarder is None or self._forwarder.closed:
+            self._forwarder = Forwarder(self)
+        return await self._forwarder.add(
+            viewer, max_bitrate=max_bitrate, max_temporal_layer=max_temporal_layer, max_layer=max_layer
+        )
 
     async def __aiter__(self) -> AsyncIterator[EncodedFrame]:
         """Received frames, until the connection is closed. One reader at a time.

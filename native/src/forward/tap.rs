@@ -1,0 +1,142 @@
+//! Where a peer and the forwarders meet: packets that leave it for viewers, packets that reach it as one.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use str0m::Rtc;
+use str0m::bwe::BweKind;
+use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid};
+use str0m::rtp::{RtpPacket, Ssrc};
+
+use super::outgoing::Outgoing;
+use super::stream::Incoming;
+use crate::peer::Peer;
+
+/// A pacer lets one packet go at a time; more turns than this belong to the next wake-up.
+const MOST_TURNS: usize = 512;
+/// SSRCs that are remembered of a peer.
+const MOST_STREAMS: usize = 64;
+
+/// A peer's part in forwarding; empty for most.
+#[derive(Default)]
+pub struct Tap {
+    /// Lines that are forwarded from: packets of others are not kept.
+    pub sources: Vec<Mid>,
+    /// Lines that are forwarded to.
+    pub sinks: Vec<Mid>,
+    /// Packets of `sources` since the last turn.
+    pub packets: Vec<Incoming>,
+    /// Lines of `sinks` whose far end asked for a keyframe since the last turn.
+    pub asks: Vec<Mid>,
+    /// What the path to the far end carries, in bits a second, where that is estimated.
+    pub estimate: Option<u64>,
+    /// Something above, or the peer's state, is new.
+    pub news: bool,
+    /// Lines that were forwarded to before.
+    pub out: HashMap<Mid, Outgoing>,
+    known: Vec<(Ssrc, Mid, Option<Rid>)>,
+}
+
+impl Tap {
+    fn is_used(&self) -> bool {
+        !(self.sources.is_empty() && self.sinks.is_empty())
+    }
+
+    /// Says that the forwarders have to look at this peer.
+    pub fn note(&mut self) {
+        self.news |= self.is_used();
+    }
+
+    /// Takes the far end's request for a keyframe where the line is forwarded to.
+    pub fn takes_ask(&mut self, mid: Mid) -> bool {
+        let ours = self.sinks.contains(&mid);
+        if ours {
+            self.asks.push(mid);
+            self.news = true;
+        }
+        ours
+    }
+
+    fn origin(&mut self, rtc: &mut Rtc, ssrc: Ssrc) -> Option<(Mid, Option<Rid>)> {
+        if let Some((_, mid, rid)) = self.known.iter().find(|(known, ..)| *known == ssrc) {
+            return Some((*mid, *rid));
+        }
+        let mut api = rtc.direct_api();
+        let stream = api.stream_rx(&ssrc)?;
+        let (mid, rid) = (stream.mid(), stream.rid());
+        if self.known.len() >= MOST_STREAMS {
+            self.known.remove(0);
+        }
+        self.known.push((ssrc, mid, rid));
+        Some((mid, rid))
+    }
+}
+
+impl Peer {
+    pub fn on_packet(&mut self, packet: RtpPacket) {
+        if self.forward.sources.is_empty() {
+            return;
+        }
+        let Some(rtc) = &mut self.rtc else { return };
+        let Some((mid, rid)) = self.forward.origin(rtc, packet.header.ssrc) else { return };
+        let pt: Pt = packet.header.payload_type;
+        let params = rtc.codec_config().params().iter().find(|params| params.pt() == pt).copied();
+        if let Some(params) = params.filter(|_| self.forward.sources.contains(&mid)) {
+            self.forward.packets.push(Incoming { mid, rid, params, packet: packet.into() });
+            self.forward.news = true;
+        }
+    }
+
+    pub fn on_estimate(&mut self, estimate: &BweKind) {
+        let (BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. }) = estimate else { return };
+        self.forward.estimate = Some(estimate.as_u64());
+    }
+
+    /// Sends packets that were written, all that are to go out now.
+    pub fn send_packets(&mut self, now: Instant) {
+        for _ in 0..MOST_TURNS {
+            self.advance(now);
+            if self.rtc_deadline.is_none_or(|at| at > now) {
+                break;
+            }
+        }
+    }
+
+    /// Asks the far end for a keyframe of one encoding.
+    pub fn ask_source(&mut self, mid: Mid, rid: Option<Rid>, now: Instant) {
+        let Some(rtc) = &mut self.rtc else { return };
+        let pli = rtc.codec_config().params().iter().any(|params| params.fb_pli());
+        let kind = if pli { KeyframeRequestKind::Pli } else { KeyframeRequestKind::Fir };
+        if let Some(stream) = rtc.direct_api().stream_rx_by_mid(mid, rid) {
+            stream.request_keyframe(kind);
+        }
+        // The request is made into RTCP by the next timeout.
+        self.advance(now);
+    }
+
+    /// Whether a line is negotiated to send.
+    pub fn sends_on(&self, mid: Mid) -> bool {
+        let media = self.rtc.as_ref().and_then(|rtc| rtc.media(mid));
+        media.is_some_and(|media| media.direction().is_sending())
+    }
+
+    pub fn has_sent_frames(&self, mid: Mid) -> bool {
+        !self.config.packets && self.media.iter().any(|media| media.mid == mid && media.frames_sent > 0)
+    }
+
+    /// Counts frames that were forwarded on a line.
+    pub fn count_frames(&mut self, mid: Mid, frames: u64) {
+        if let Some(media) = self.media.iter_mut().find(|media| media.mid == mid) {
+            media.frames_sent += frames;
+        }
+    }
+
+    /// Gives a line that Python has sent frames on a new SSRC: numbers would go back on the old one.
+    pub fn renew_line(&mut self, mid: Mid) {
+        let Some(rtc) = &mut self.rtc else { return };
+        let mut api = rtc.direct_api();
+        let (ssrc, rtx) = (api.new_ssrc(), api.new_ssrc());
+        let repaired = api.stream_tx_by_mid(mid, None).is_some_and(|line| line.rtx().is_some());
+        api.reset_stream_tx(mid, None, ssrc, repaired.then_some(rtx));
+    }
+}
