@@ -9,7 +9,10 @@ use crate::stats::Report;
 /// What a request was answered with.
 pub enum Answer {
     /// A session description, and the mids of the media that the request asked for, in its order.
-    Description { sdp: String, mids: Vec<String> },
+    Description {
+        sdp: String,
+        mids: Vec<String>,
+    },
     /// A statistics report.
     Stats(Report),
     Done,
