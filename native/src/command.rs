@@ -24,6 +24,8 @@ pub struct PeerConfig {
     pub packets: bool,
     /// How many `Request::Server` will come.
     pub servers: usize,
+    /// Congestion control begins with this estimate, in bits a second; None: there is none.
+    pub initial_bitrate: Option<u64>,
 }
 
 /// A media line to be offered.
@@ -95,6 +97,10 @@ pub enum Request {
         codec: String,
         timestamp: u64,
         data: Vec<u8>,
+    },
+    /// What would be sent if the path carried it, in bits a second.
+    WishBitrate {
+        desired: u64,
     },
     AskKeyframe {
         mid: String,

@@ -27,6 +27,7 @@ const SERVER_FAILED: u8 = 10;
 const ADDRESSES_CHANGED: u8 = 11;
 // Not a peer's but a forwarder's.
 const FORWARD: u8 = 100;
+const BANDWIDTH: u8 = 12;
 
 /// Makes the tuple for one event.
 pub fn letter<'py>(
@@ -55,6 +56,7 @@ pub fn letter<'py>(
         Event::ChannelLow { key } => (CHANNEL_LOW, (key,).into_pyobject(py)?),
         Event::ChannelClosed { key } => (CHANNEL_CLOSED, (key,).into_pyobject(py)?),
         Event::KeyframeRequest { mid } => (KEYFRAME_REQUEST, (mid,).into_pyobject(py)?),
+        Event::Bandwidth { estimate } => (BANDWIDTH, (estimate,).into_pyobject(py)?),
         Event::AddressesChanged => (ADDRESSES_CHANGED, PyTuple::empty(py)),
         Event::State { state, reason } => (STATE, (state, reason).into_pyobject(py)?),
         Event::Candidate(line) => (CANDIDATE, (line,).into_pyobject(py)?),

@@ -101,6 +101,10 @@ pub enum Event {
     KeyframeRequest {
         mid: String,
     },
+    /// The path is estimated to carry so much, in bits a second.
+    Bandwidth {
+        estimate: u64,
+    },
     /// This machine has other addresses than before: an ICE restart is due.
     AddressesChanged,
     Forward(ForwardNews),

@@ -74,10 +74,11 @@ impl Engine {
         relay_only: bool,
         servers: usize,
         packets: bool,
+        initial_bitrate: Option<u64>,
     ) -> PyResult<Peer> {
         let shared = Arc::new(PeerShared::new(self.0.next_id()));
         let certificate = DtlsCert { certificate, private_key };
-        let config = PeerConfig { certificate, loopback, relay_only, packets, servers };
+        let config = PeerConfig { certificate, loopback, relay_only, packets, servers, initial_bitrate };
         let peer = Peer { shared: Arc::clone(&shared), handle: Arc::clone(&self.0) };
         let mailbox = Arc::clone(&mailbox.mailbox);
         peer.queue(Command::Open { peer: shared, mailbox, config })?;
@@ -306,6 +307,10 @@ impl Peer {
         self.shared.frames_sending.fetch_add(data.len(), SeqCst);
         self.ask(Request::Frame { mid, codec, timestamp, data: data.to_vec() })?;
         Ok(true)
+    }
+
+    fn wish_bitrate(&self, desired: u64) -> PyResult<()> {
+        self.ask(Request::WishBitrate { desired })
     }
 
     fn request_keyframe(&self, mid: String) -> PyResult<()> {

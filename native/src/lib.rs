@@ -5,6 +5,7 @@
 mod addresses;
 mod channel;
 mod command;
+mod congestion;
 mod convert;
 mod door;
 mod engine;
@@ -18,6 +19,7 @@ mod media;
 mod negotiate;
 mod net;
 mod peer;
+mod pieces;
 mod reach;
 mod report;
 mod restart;

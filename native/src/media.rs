@@ -9,6 +9,7 @@ use str0m::media::{Direction, Frequency, KeyframeRequestKind, MediaData, MediaKi
 
 use crate::event::{Event, Frame, MediaState};
 use crate::peer::Peer;
+use crate::pieces::Pieces;
 
 /// Received frames that Python has not taken; beyond it frames are dropped up to the next keyframe.
 const MOST_WAITING: usize = 16 << 20;
@@ -24,6 +25,7 @@ pub struct Media {
     pub remote: bool,
     /// The payload type of the last keyframe, which the frames after it share.
     payload: Option<(Codec, Pt)>,
+    pieces: Pieces,
     /// Frames were dropped: nothing goes to Python before a keyframe.
     broken: bool,
     asked: Option<Instant>,
@@ -40,6 +42,7 @@ impl Media {
             mid,
             remote,
             payload: None,
+            pieces: Pieces::default(),
             broken: false,
             asked: None,
             frames_sent: 0,
@@ -226,27 +229,37 @@ impl Peer {
     }
 
     pub fn on_frame(&mut self, received: MediaData) {
-        let Some(codec) = codec_name(received.params.spec().codec) else { return };
-        let keyframe = received.is_keyframe();
-        let full = self.shared.frames_waiting.load(SeqCst) > MOST_WAITING;
-        let is_video = received.params.spec().codec.is_video();
+        let spec = received.params.spec();
+        let Some(codec) = codec_name(spec.codec) else { return };
+        let frame = Frame {
+            mid: received.mid.to_string(),
+            codec,
+            timestamp: received.time.numer(),
+            // A packet of sound is decodable by itself.
+            keyframe: received.is_keyframe() || spec.codec.is_audio(),
+            contiguous: received.contiguous,
+            data: received.data,
+        };
+        let in_pieces = spec.codec == Codec::H265;
         let Some(media) = self.media_mut(received.mid) else { return };
+        let whole = if in_pieces { media.pieces.take(frame) } else { Some(frame) };
+        if let Some(frame) = whole {
+            self.hand_over(received.mid, frame);
+        }
+    }
+
+    fn hand_over(&mut self, mid: Mid, frame: Frame) {
+        let full = self.shared.frames_waiting.load(SeqCst) > MOST_WAITING;
+        let Some(media) = self.media_mut(mid) else { return };
         media.frames_received += 1;
-        media.keyframes_received += u64::from(keyframe);
-        media.broken = full || (media.broken && is_video && !keyframe);
+        media.keyframes_received += u64::from(frame.keyframe);
+        media.broken = full || (media.broken && !frame.keyframe);
         if media.broken {
             media.frames_dropped += 1;
             return;
         }
-        self.shared.frames_waiting.fetch_add(received.data.len(), SeqCst);
-        self.tell(Event::Frame(Frame {
-            mid: received.mid.to_string(),
-            codec,
-            timestamp: received.time.numer(),
-            keyframe,
-            contiguous: received.contiguous,
-            data: received.data,
-        }));
+        self.shared.frames_waiting.fetch_add(frame.data.len(), SeqCst);
+        self.tell(Event::Frame(frame));
     }
 
     pub fn on_keyframe_request(&mut self, mid: Mid) {

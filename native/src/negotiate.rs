@@ -8,6 +8,7 @@ use str0m::media::{Direction, Mid};
 use str0m::{Candidate, Rtc};
 
 use crate::command::Wishes;
+use crate::congestion;
 use crate::event::{Answer, Event};
 use crate::media::{self, Media};
 use crate::peer::Peer;
@@ -198,6 +199,7 @@ impl Peer {
             .set_stats_interval(Some(STATS_EVERY))
             .set_sctp_max_buffered_amount(SCTP_BUFFER)
             .set_sctp_max_message_size(MAX_MESSAGE);
+        let config = congestion::enable(config, self.config.initial_bitrate);
         let mut config = media::enable(config, codecs)?;
         if self.config.packets {
             config = config.set_rtp_mode(true);

@@ -140,6 +140,8 @@ pub struct Peer {
     pub selected: Option<(SocketAddr, SocketAddr)>,
     pub counters: Counters,
     pub peer_stats: Option<PeerStats>,
+    /// Bits a second that the path is thought to carry.
+    pub estimate: Option<u64>,
     pub ingress: HashMap<String, MediaIngressStats>,
     pub egress: HashMap<String, MediaEgressStats>,
     pub forward: Tap,
@@ -183,6 +185,7 @@ impl Peer {
             selected: None,
             counters: Counters::default(),
             peer_stats: None,
+            estimate: None,
             ingress: HashMap::new(),
             egress: HashMap::new(),
             forward: Tap::default(),
@@ -241,6 +244,7 @@ impl Peer {
                 self.shared.frames_sending.fetch_sub(data.len(), SeqCst);
                 self.send_frame(&mid, &codec, timestamp, data, now);
             }
+            Request::WishBitrate { desired } => self.wish_bitrate(desired),
             Request::AskKeyframe { mid } => self.request_keyframe(&mid, now),
             Request::Stats { request } => {
                 let report = self.report();

@@ -29,6 +29,7 @@ class Engine:
         relay_only: bool,
         servers: int,
         packets: bool,
+        initial_bitrate: int | None,
         /,
     ) -> Peer:
         """Make a peer whose events go to `mailbox`; `Peer.server` will be called `servers` times.
@@ -111,6 +112,7 @@ class Peer:
     def send_frame(self, mid: str, codec: str, timestamp: int, data: bytes, /) -> bool:
         """Queue a frame; False if too much waits already."""
 
+    def wish_bitrate(self, desired: int, /) -> None: ...
     def request_keyframe(self, mid: str, /) -> None: ...
     def stats(self, request: int, /) -> None: ...
     def close(self) -> None: ...

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from plait.rtc import EncodedFrame, PeerConnection
+from plait.rtc import EncodedFrame, NoCommonCodec, PeerConnection
 
 
 def units(data: bytes) -> list[bytes]:
@@ -132,7 +132,8 @@ async def test_frames_that_cannot_go_out_are_refused_not_raised(peers, joined, h
     line = a.add_transceiver("video", direction="sendonly", codecs=("VP8",))
     assert not line.send(h264[0]), "not connected"
     await joined(a, b)
-    assert not line.send(h264[0]), "H.264 was not negotiated"
+    with pytest.raises(NoCommonCodec, match="we would send H264; the far end takes VP8"):
+        line.send(h264[0])
     await a.close()
     assert not line.send(EncodedFrame(b"\x10\x02\x00\x9d\x01\x2a", 0, True, "VP8")), "closed"
 
@@ -183,4 +184,6 @@ async def test_no_codec_in_common_leaves_the_line_without_one(joined):
         a.create_data_channel("keeps the connection")
         await joined(a, b)
         assert line.codec is None
-        assert not line.send(EncodedFrame(b"x", 0, codec="VP9"))
+        with pytest.raises(NoCommonCodec) as caught:
+            line.send(EncodedFrame(b"x", 0, codec="VP9"))
+        assert (caught.value.ours, caught.value.theirs) == (("VP9",), ())

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use str0m::Rtc;
-use str0m::bwe::BweKind;
 use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid};
 use str0m::rtp::{RtpPacket, Ssrc};
 
@@ -28,8 +27,6 @@ pub struct Tap {
     pub packets: Vec<Incoming>,
     /// Lines of `sinks` whose far end asked for a keyframe since the last turn.
     pub asks: Vec<Mid>,
-    /// What the path to the far end carries, in bits a second, where that is estimated.
-    pub estimate: Option<u64>,
     /// Something above, or the peer's state, is new.
     pub news: bool,
     /// Lines that were forwarded to before.
@@ -85,11 +82,6 @@ impl Peer {
             self.forward.packets.push(Incoming { mid, rid, params, packet: packet.into() });
             self.forward.news = true;
         }
-    }
-
-    pub fn on_estimate(&mut self, estimate: &BweKind) {
-        let (BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. }) = estimate else { return };
-        self.forward.estimate = Some(estimate.as_u64());
     }
 
     /// Sends packets that were written, all that are to go out now.

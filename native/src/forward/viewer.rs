@@ -379,7 +379,7 @@ impl Viewer {
     fn estimate(&mut self, peer: &Peer, offers: &[Offer], now: Instant) -> Option<u64> {
         let best = choose(offers, None, self.limits).map_or(0, |best| best.rate);
         self.judge(peer, best, now);
-        self.available = [peer.forward.estimate, self.path.budget()].into_iter().flatten().min();
+        self.available = [peer.estimate, self.path.budget()].into_iter().flatten().min();
         self.available
     }
 

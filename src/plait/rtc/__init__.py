@@ -9,7 +9,7 @@ async with PeerConnection() as peer:
 
 from plait.rtc.certificate import Certificate
 from plait.rtc.channel import DataChannel
-from plait.rtc.errors import ChannelClosed, CodecMismatch, NegotiationError, PeerClosed, RtcError
+from plait.rtc.errors import ChannelClosed, NegotiationError, NoCommonCodec, PeerClosed, RtcError
 from plait.rtc.forward import Forwarder, Forwarding, SourceLost
 from plait.rtc.ice import IceCandidate, IceCandidateError, IceServer, SessionDescription
 from plait.rtc.negotiation import PerfectNegotiation
@@ -19,7 +19,6 @@ from plait.rtc.track import EncodedFrame, Transceiver
 __all__ = [
     "Certificate",
     "ChannelClosed",
-    "CodecMismatch",
     "DataChannel",
     "EncodedFrame",
     "Forwarder",
@@ -28,6 +27,7 @@ __all__ = [
     "IceCandidateError",
     "IceServer",
     "NegotiationError",
+    "NoCommonCodec",
     "PeerClosed",
     "PeerConnection",
     "PerfectNegotiation",

@@ -19,17 +19,16 @@ class NegotiationError(RtcError, ValueError):
     """A description could not be made or could not be used; the message says why."""
 
 
-class CodecMismatch(NegotiationError):
-    """What comes in cannot go out there: no codec is negotiated on both lines.
+class NoCommonCodec(NegotiationError):
+    """A codec of ours is not among those that both ends of a line know.
 
     Attributes:
-        source: the codecs of the line that it comes from.
-        viewer: those of the line that it was to go to.
+        ours: what was to be sent: a frame's codec, or those of the line that is forwarded.
+        theirs: what the far end takes on this line, in its order; empty where it has refused the line.
     """
 
-    def __init__(self, source: tuple[str, ...], viewer: tuple[str, ...]) -> None:
-        super().__init__(
-            f"no codec in common: the source has {', '.join(source)}; the viewer has {', '.join(viewer)}"
-        )
-        self.source = source
-        self.viewer = viewer
+    def __init__(self, ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
+        self.ours = ours
+        self.theirs = theirs
+        taken = ", ".join(theirs) or "nothing of it"
+        super().__init__(f"we would send {', '.join(ours)}; the far end takes {taken}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plait.rtc import loop
-from plait.rtc.errors import CodecMismatch, NegotiationError, PeerClosed
+from plait.rtc.errors import NegotiationError, NoCommonCodec, PeerClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ class Forwarding:
         self.forwarder = forwarder
         self.viewer = viewer
         self.end_reason = ""
-        self.mismatch: CodecMismatch | None = None
+        self.mismatch: NoCommonCodec | None = None
         self._ended = asyncio.Event()
 
     def limit(
@@ -158,7 +158,7 @@ class Forwarder:
             max_layer: how many encodings above the smallest; 0 is the smallest alone.
 
         Raises:
-            CodecMismatch: the source and the viewer have no codec in common.
+            NoCommonCodec: the source and the viewer have no codec in common.
             NegotiationError: a line is not negotiated, does not send or receive, or is forwarded to already;
                 a connection is over or belongs to another engine thread.
             PeerClosed: this forwarder is closed.
@@ -185,7 +185,7 @@ class Forwarder:
         """Take other sources. The viewers go on, without negotiation, at the next keyframe.
 
         Raises:
-            CodecMismatch: a viewer has no codec in common with one of them.
+            NoCommonCodec: a viewer has no codec in common with one of them.
             NegotiationError: a source's line is not negotiated or does not receive, or its connection is not
                 one with `packets=True`, is over, or belongs to another engine thread.
             PeerClosed: this forwarder is closed.
@@ -254,7 +254,7 @@ class Forwarder:
             if (forwarding := self._viewers.pop(line, None)) is not None:
                 forwarding._end(reason)  # noqa: SLF001 - the two are one unit
         elif (forwarding := self._viewers.get(line)) is not None:
-            forwarding.mismatch = CodecMismatch((reason,), forwarding.viewer.codecs)
+            forwarding.mismatch = NoCommonCodec((reason,), forwarding.viewer.codecs)
             _logger.warning("nothing is forwarded to a viewer: %s", forwarding.mismatch)
         if not self.sources and not self._viewers:
             self.close()
@@ -293,7 +293,7 @@ def _compare(source: Transceiver, viewer: Transceiver) -> None:
     if source.kind != viewer.kind:
         raise NegotiationError(f"{source.kind} cannot be forwarded to a line of {viewer.kind}")
     if viewer.codecs and source.codecs and not set(source.codecs) & set(viewer.codecs):
-        raise CodecMismatch(source.codecs, viewer.codecs)
+        raise NoCommonCodec(source.codecs, viewer.codecs)
 
 
 def _bounds(bitrate: int | None, temporal_layer: int | None, layer: int | None) -> _Bounds:

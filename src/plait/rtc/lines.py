@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from plait.rtc.sdp import codecs as sdp_codecs
 from plait.rtc.track import Direction, Kind, Transceiver
 
 if TYPE_CHECKING:
@@ -88,6 +89,12 @@ class Lines:
             transceiver.mid = mid
         transceiver._negotiated(direction, codecs, stopped=stopped)  # noqa: SLF001 - one unit
         return transceiver, new
+
+    def described(self, sdp: str) -> None:
+        """Take note of the codecs that the far end's description has."""
+        for mid, codecs in sdp_codecs(sdp).items():
+            if (transceiver := self.find(mid)) is not None:
+                transceiver.theirs = codecs
 
     def wanted_codecs(self) -> list[str]:
         """Return the codecs that the lines ask for; none where no line does."""

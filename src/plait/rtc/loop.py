@@ -46,11 +46,11 @@ class Mailbox:
         relay_only: bool = False,
         servers: int = 0,
         packets: bool = False,
+        initial_bitrate: int | None = None,
     ) -> _native.Peer:
         """Make a native peer whose events come here; `attach` says to whom."""
-        return engine().peer(
-            self._native, certificate.der, certificate.private_key, loopback, relay_only, servers, packets
-        )
+        options = (loopback, relay_only, servers, packets, initial_bitrate)
+        return engine().peer(self._native, certificate.der, certificate.private_key, *options)
 
     def forwarder(self) -> _native.Forwarder:
         """Make a native forwarder whose events come here."""

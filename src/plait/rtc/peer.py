@@ -53,6 +53,7 @@ class PeerConnection:
         loopback: bool = True,
         codecs: Sequence[str] = (),
         packets: bool = False,
+        initial_bitrate: int | None = None,
     ) -> None:
         """Make a connection; nothing is sent before an offer is made or accepted.
 
@@ -66,6 +67,9 @@ class PeerConnection:
                 "PCMA"); H264, VP8 and opus where none are given.
             packets: media stays packets, for `Transceiver.forward_to`: needed of a source, and better for
                 viewers, whose bandwidth is estimated then. No frames can be sent or read here.
+            initial_bitrate: in bits a second; switches transport-wide congestion control on, with this as
+                its first estimate, and the pacer, which sends no faster than the estimate. For media whose
+                sender follows `on_bandwidth_estimate`; data channels have SCTP's own control.
 
         Raises:
             ValueError: the URL of a server is none, or the policy.
@@ -81,6 +85,7 @@ class PeerConnection:
         self.candidates_ignored = 0
         self.on_ice_candidate: Callable[[IceCandidate | None], None] | None = None
         self.on_ice_candidate_error: Callable[[IceCandidateError], None] | None = None
+        self.on_bandwidth_estimate: Callable[[int], None] | None = None
         self.on_negotiation_needed: Callable[[], None] | None = None
         self.on_track: Callable[[Transceiver], None] | None = None
         self.on_connection_state_change: Callable[[str], None] | None = None
@@ -102,6 +107,7 @@ class PeerConnection:
             relay_only=ice_transport_policy == "relay",
             servers=len(self._servers),
             packets=packets,
+            initial_bitrate=initial_bitrate,
         )
         self._mailbox.attach(self._native.id, self)
         self._channels = Channels(self._native)
@@ -118,6 +124,7 @@ class PeerConnection:
             self._on_keyframe_request,
             self._on_server_failed,
             self._on_addresses_changed,
+            self._on_bandwidth,
         )
 
     @property
@@ -276,6 +283,7 @@ class PeerConnection:
         if self._offer_is_out:
             self._undo()
         sdp, _ = await self._ask(self._native.accept, offer.sdp, list(self._codecs))
+        self._lines.described(offer.sdp)
         self._channels_offered |= "m=application" in offer.sdp
         self.negotiation_needed()
         return SessionDescription("answer", sdp)
@@ -288,6 +296,7 @@ class PeerConnection:
             PeerClosed: the connection is over.
         """
         withdrawn = self._withdrawn
+        self._lines.described(answer.sdp)
         await self._ask(self._native.answer, answer.sdp)
         if withdrawn == self._withdrawn:
             self._offer_is_out = self._restart_is_out = False
@@ -321,6 +330,13 @@ class PeerConnection:
             return
         if not self._native.add_candidate(candidate.candidate):
             self.candidates_ignored += 1
+
+    def wish_bitrate(self, desired: int) -> None:
+        """Say what would be sent if the path carried it, in bits a second: estimates probe up to there.
+
+        Only of use with `initial_bitrate`.
+        """
+        self._native.wish_bitrate(desired)
 
     async def connected(self) -> None:
         """Wait until the connection stands.
@@ -451,6 +467,10 @@ class PeerConnection:
         transceiver = self._lines.find(mid)
         if transceiver is not None and transceiver.on_keyframe_request is not None:
             transceiver.on_keyframe_request()
+
+    def _on_bandwidth(self, estimate: int) -> None:
+        if self.on_bandwidth_estimate is not None:
+            self.on_bandwidth_estimate(estimate)
 
     def _on_addresses_changed(self) -> None:
         _logger.info("this machine's addresses have changed: an ICE restart is due")

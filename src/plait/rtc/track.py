@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from plait.rtc.errors import PeerClosed
+from plait.rtc.errors import NoCommonCodec, PeerClosed
 from plait.rtc.forward import Forwarder
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ class Transceiver:
             a line, this follows.
         current_direction: as negotiated; None before.
         stopped: ended for good, by either side.
-        codecs: the negotiated codecs in order of preference; empty until then.
+        codecs: the negotiated codecs in order of preference; empty until then, and where the two ends
+            have none in common.
+        theirs: the codecs that the far end's description names.
         on_keyframe_request: called when the far end needs a keyframe from us.
         frames_dropped: received frames that the application was too slow for.
     """
@@ -82,6 +84,7 @@ class Transceiver:
         self.wishes = False  # the next offer has to say something of it
         self._direction: Direction = direction
         self.codecs: tuple[str, ...] = ()
+        self.theirs: tuple[str, ...] = ()
         self.wanted = wanted
         self.on_keyframe_request: Callable[[], None] | None = None
         self.frames_dropped = 0
@@ -142,12 +145,17 @@ class Transceiver:
         """Send a frame; never waits.
 
         Returns:
-            False if it was dropped: not connected, not a sending line, nothing negotiated for its codec,
-            or too much waits already.
+            False if it was dropped: not connected, not a sending line, or too much waits already.
+
+        Raises:
+            NoCommonCodec: its codec was not negotiated; or none was, where it names none.
         """
-        if not self.mid or not self.sends:
+        if not self.mid or self.current_direction is None:
             return False
-        if frame.codec and frame.codec.upper() not in map(str.upper, self.codecs):
+        known = frame.codec.upper() in map(str.upper, self.codecs) if frame.codec else self.codecs
+        if not known:
+            raise NoCommonCodec((frame.codec,) if frame.codec else self.wanted or ("any",), self.theirs)
+        if not self.sends:
             return False
         return self._owner.send_frame(self.mid, frame)
 
@@ -210,7 +218,7 @@ class Transceiver:
 
     def _negotiated(self, direction: Direction, codecs: tuple[str, ...], *, stopped: bool) -> None:
         self.current_direction = direction
-        self.codecs = codecs
+        self.codecs = codecs or self.codecs
         if stopped:
             self.wishes, self._direction = False, "inactive"
             if not self.stopped:

@@ -186,6 +186,8 @@ class _View:
                     offer.refuse(InvalidMessage(f"The offer cannot be read: {error}", field="/data/sdp"))
                     continue
                 self._video, self._audio = self._sender("video"), self._sender("audio")
+                if self._audio is not None and not self._audio.codecs:
+                    self._audio = None  # a viewer that takes no sound of ours sees the picture all the same
                 if refusal := self._camera.refusal(offer.sdp, self._video):
                     offer.refuse(UnknownOperation(refusal[0].upper() + refusal[1:]))
                     return

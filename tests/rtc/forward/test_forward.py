@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from plait.rtc import CodecMismatch, Forwarder, NegotiationError, PeerClosed, PeerConnection
+from plait.rtc import Forwarder, NegotiationError, NoCommonCodec, PeerClosed, PeerConnection
 
 RATE = 30
 
@@ -226,9 +226,9 @@ async def test_the_sub_stream_serves_the_small(relay, encode):
 async def test_no_codec_in_common(relay, h264):
     incoming = await relay.take(relay.camera(h264))
     near, _ = await relay.connect(codecs=("VP8",))
-    with pytest.raises(CodecMismatch, match="the source has H264; the viewer has VP8") as caught:
+    with pytest.raises(NoCommonCodec, match="we would send H264; the far end takes VP8") as caught:
         await incoming.forward_to(near.transceivers[0])
-    assert (caught.value.source, caught.value.viewer) == (("H264",), ("VP8",))
+    assert (caught.value.ours, caught.value.theirs) == (("H264",), ("VP8",))
 
 
 async def test_what_cannot_be_forwarded(relay, h264, joined):
