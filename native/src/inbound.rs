@@ -44,6 +44,7 @@ impl Peer {
                 self.ingress.insert(stats.mid.to_string(), stats);
             }
             RtcEvent::MediaEgressStats(stats) => {
+                self.forward.count_repairs(&stats);
                 self.egress.insert(stats.mid.to_string(), stats);
             }
             RtcEvent::Closed => self.closed_by_far_end(Instant::now()),

@@ -51,7 +51,7 @@ impl Forwarder {
             .set("keyFramesSent", sent.keyframes)
             .set("packetsSent", sent.packets)
             .set("bytesSent", sent.bytes)
-            .set("retransmittedPacketsSent", stats.map_or(0, |s| s.packets.saturating_sub(sent.packets)))
+            .set("retransmittedPacketsSent", peer.forward.repairs(viewer.mid))
             .set("nackCount", stats.map_or(0, |s| s.nacks))
             .set("pliCount", stats.map_or(0, |s| s.plis))
             .set("firCount", stats.map_or(0, |s| s.firs))

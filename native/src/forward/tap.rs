@@ -6,6 +6,7 @@ use std::time::Instant;
 use str0m::Rtc;
 use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid};
 use str0m::rtp::{RtpPacket, Ssrc};
+use str0m::stats::MediaEgressStats;
 
 use super::outgoing::Outgoing;
 use super::stream::Incoming;
@@ -15,6 +16,13 @@ use crate::peer::Peer;
 const MOST_TURNS: usize = 512;
 /// SSRCs that are remembered of a peer.
 const MOST_STREAMS: usize = 64;
+
+/// Packets of a line: those that were written, and those that went out again.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    packets: u64,
+    repairs: u64,
+}
 
 /// A peer's part in forwarding; empty for most.
 #[derive(Default)]
@@ -32,6 +40,7 @@ pub struct Tap {
     /// Lines that were forwarded to before.
     pub out: HashMap<Mid, Outgoing>,
     known: Vec<(Ssrc, Mid, Option<Rid>)>,
+    written: HashMap<Mid, Written>,
 }
 
 impl Tap {
@@ -42,6 +51,21 @@ impl Tap {
     /// Says that the forwarders have to look at this peer.
     pub fn note(&mut self) {
         self.news |= self.is_used();
+    }
+
+    pub fn count_written(&mut self, mid: Mid) {
+        self.written.entry(mid).or_default().packets += 1;
+    }
+
+    /// str0m counts all packets of a line together.
+    pub fn count_repairs(&mut self, stats: &MediaEgressStats) {
+        if let Some(line) = self.written.get_mut(&stats.mid) {
+            line.repairs = line.repairs.max(stats.packets.saturating_sub(line.packets));
+        }
+    }
+
+    pub fn repairs(&self, mid: Mid) -> u64 {
+        self.written.get(&mid).map_or(0, |line| line.repairs)
     }
 
     /// Takes the far end's request for a keyframe where the line is forwarded to.
@@ -125,6 +149,7 @@ impl Peer {
 
     /// Gives a line that Python has sent frames on a new SSRC: numbers would go back on the old one.
     pub fn renew_line(&mut self, mid: Mid) {
+        self.forward.written.remove(&mid);
         let Some(rtc) = &mut self.rtc else { return };
         let mut api = rtc.direct_api();
         let (ssrc, rtx) = (api.new_ssrc(), api.new_ssrc());

@@ -304,6 +304,7 @@ impl Viewer {
         let mut api = rtc.direct_api();
         let Some(line) = api.stream_tx_by_mid(self.mid, None) else { return false };
         line.write_rtp(write);
+        peer.forward.count_written(self.mid);
         true
     }
 

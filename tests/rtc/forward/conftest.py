@@ -200,9 +200,13 @@ class Relay:
         self.stack = stack
         self.join = join
 
+    async def open(self, **options) -> PeerConnection:
+        """Make a connection that is closed at the end."""
+        return await self.stack.enter_async_context(PeerConnection(**options))
+
     async def take(self, camera: Camera) -> Transceiver:
         """Connect a camera; returns the line that it comes in on."""
-        peer = await self.stack.enter_async_context(PeerConnection(packets=True))
+        peer = await self.open(packets=True)
         await self.stack.enter_async_context(camera.peer)
         await self.join(camera.peer, peer)
         self.background(camera.play())
@@ -212,8 +216,7 @@ class Relay:
         self, path: BadPath | None = None, *, codecs: Sequence[str] = ("H264", "VP8"), packets: bool = True
     ) -> tuple[PeerConnection, PeerConnection]:
         """Connect a viewer; returns our end, with a line to send on, and the far one."""
-        near = await self.stack.enter_async_context(PeerConnection(packets=packets))
-        far = await self.stack.enter_async_context(PeerConnection())
+        near, far = await self.open(packets=packets), await self.open()
         near.add_transceiver("video", direction="sendonly", codecs=codecs)
         if path is None:
             await self.join(near, far)

@@ -26,16 +26,15 @@ def vp8(encode):
     return encode("libvpx", "VP8", 30, deadline="realtime", **{"cpu-used": "8"})
 
 
-@pytest.mark.parametrize("codec", ["H264", "VP8"])
-async def test_five_viewers_decode_one_camera(relay, codec, h264, vp8, decodable):
-    camera = relay.camera(h264 if codec == "H264" else vp8)
+async def test_five_viewers_decode_one_camera(relay, vp8, decodable):
+    camera = relay.camera(vp8)
     incoming = await relay.take(camera)
     viewers = [await relay.show(incoming) for _ in range(5)]
     await asyncio.gather(*(viewer.got(60) for viewer in viewers))
     for viewer in viewers:
         frames = viewer.frames[:60]
         assert frames[0].keyframe
-        assert frames[0].codec == codec
+        assert frames[0].codec == "VP8"
         assert decodable(frames) >= 59
         times = [frame.timestamp for frame in frames]
         assert times == sorted(times)
@@ -54,15 +53,13 @@ async def test_a_viewers_loss_is_repaired_here(relay, h264):
     await asyncio.gather(lossy.got(10), clean.got(10))
     path.loss = 0.1
     begun, frames = len(lossy.frames), len(clean.frames)
-    await clean.got(4 * RATE)
+    await clean.got(3 * RATE)
     path.loss = 0.0
     await clean.got(RATE)
     sent = len(clean.frames) - frames
-    assert path.dropped > 40
+    assert path.dropped > 30
     assert len(lossy.frames) - begun >= 0.97 * sent
-    stats = await lossy.forwarding.stats()
-    assert stats["nackCount"] > 0
-    assert stats["retransmittedPacketsSent"] > 0
+    await lossy.told(lambda stats: stats["nackCount"] > 0 < stats["retransmittedPacketsSent"], "repairs")
     asked = (await camera.peer.stats())[f"O{camera.line.mid}"]
     assert asked["nackCount"] == 0
     assert (await clean.forwarding.stats())["nackCount"] == 0
@@ -83,7 +80,7 @@ async def test_a_slow_viewer_gets_less_and_the_others_all(relay, layered):
     path.bits = int(whole * 0.2)
     await slow.told(lambda stats: stats["thinned"], "little but keyframes")
     before = await slow.forwarding.stats()
-    await fast.got(4 * RATE)
+    await fast.got(3 * RATE)
     after = await slow.forwarding.stats()
     # Keyframes, and the few frames after each that fit in.
     assert after["keyFramesSent"] > before["keyFramesSent"]
@@ -173,10 +170,10 @@ async def test_a_line_can_be_stopped_and_forwarded_to_again(relay, h264, layered
     one, two = await relay.take(relay.camera(h264)), await relay.take(relay.camera(layered))
     viewer = await relay.show(one)
     for incoming in (two, one, two):
-        await viewer.got(20)
+        await viewer.got(10)
         viewer.forwarding.stop()
         viewer.forwarding = await incoming.forward_to(viewer.near.transceivers[0])
-    await viewer.got(20)
+    await viewer.got(10)
     times = [frame.timestamp for frame in viewer.frames]
     assert times == sorted(times)
 
@@ -191,13 +188,13 @@ async def test_a_line_that_python_sent_on(relay, h264, layered):
     await own.peer.close()
     own.line = line
     playing = asyncio.ensure_future(own.play())
-    await viewer.got(20)
+    await viewer.got(8)
     playing.cancel()
     forwarding = await (await relay.take(relay.camera(layered))).forward_to(line)
-    await viewer.got(20)
+    await viewer.got(8)
     forwarding.stop()
     playing = asyncio.ensure_future(own.play())
-    await viewer.got(20)
+    await viewer.got(8)
     playing.cancel()
 
 
