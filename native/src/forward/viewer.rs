@@ -86,6 +86,7 @@ pub struct Viewer {
     /// The report that was judged last, and what had been sent by then.
     sampled: Option<Instant>,
     counted: u64,
+    wished: u64,
 }
 
 impl Viewer {
@@ -125,6 +126,7 @@ impl Viewer {
             path: Path::default(),
             sampled: None,
             counted: 0,
+            wished: 0,
         }
     }
 
@@ -330,7 +332,7 @@ impl Viewer {
     }
 
     /// Decides what this viewer gets from now on.
-    fn review(&mut self, peer: &Peer, offers: &[Offer], now: Instant, needs: &mut Vec<u64>) {
+    fn review(&mut self, peer: &mut Peer, offers: &[Offer], now: Instant, needs: &mut Vec<u64>) {
         let old = self.target.and_then(|old| {
             let offer = offers.iter().find(|offer| offer.key == old.key)?;
             let rate = old.thin.unwrap_or(offer.rates[usize::from(old.tier)]);
@@ -377,11 +379,21 @@ impl Viewer {
     }
 
     /// Bits a second that the path carries, as far as that is known.
-    fn estimate(&mut self, peer: &Peer, offers: &[Offer], now: Instant) -> Option<u64> {
+    fn estimate(&mut self, peer: &mut Peer, offers: &[Offer], now: Instant) -> Option<u64> {
         let best = choose(offers, None, self.limits).map_or(0, |best| best.rate);
         self.judge(peer, best, now);
+        self.wish(peer, best);
         self.available = [peer.estimate, self.path.budget()].into_iter().flatten().min();
         self.available
+    }
+
+    /// Where str0m estimates as well: what there would be a use for, so that it probes up to there.
+    fn wish(&mut self, peer: &mut Peer, best: u64) {
+        let wish = best * 3 / 2;
+        if peer.config.initial_bitrate.is_some() && wish.abs_diff(self.wished) > self.wished / 4 {
+            self.wished = wish;
+            peer.wish_bitrate(wish);
+        }
     }
 
     /// Takes in what the receiver has reported since the last time.

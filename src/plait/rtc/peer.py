@@ -65,8 +65,8 @@ class PeerConnection:
             loopback: offer 127.0.0.1 and ::1 as well.
             codecs: the codecs to negotiate ("H264", "VP8", "opus", also "H265", "VP9", "AV1", "PCMU",
                 "PCMA"); H264, VP8 and opus where none are given.
-            packets: media stays packets, for `Transceiver.forward_to`: needed of a source, and better for
-                viewers, whose bandwidth is estimated then. No frames can be sent or read here.
+            packets: media stays packets, to be forwarded (`Transceiver.forward_to`): needed of a source. No
+                frames can be sent or read here.
             initial_bitrate: in bits a second; switches transport-wide congestion control on, with this as
                 its first estimate, and the pacer, which sends no faster than the estimate. For media whose
                 sender follows `on_bandwidth_estimate`; data channels have SCTP's own control.
