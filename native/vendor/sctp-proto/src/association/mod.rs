@@ -306,6 +306,8 @@ pub struct Association {
     partial_bytes_acked: u32,
     pub(crate) in_fast_recovery: bool,
     fast_recover_exit_point: u32,
+    /// Plait: when the latest sent of all chunks that the far end has acknowledged was sent.
+    newest_acked: Option<Instant>,
 
     // Chunks stored for retransmission
     stored_init: Option<ChunkInit>,
@@ -407,6 +409,7 @@ impl Default for Association {
             partial_bytes_acked: 0,
             in_fast_recovery: false,
             fast_recover_exit_point: 0,
+            newest_acked: None,
 
             // Chunks stored for retransmission
             stored_init: None,
@@ -3021,6 +3024,8 @@ impl Association {
     ) -> Result<(HashMap<u16, i64>, u32)> {
         let mut bytes_acked_per_stream = HashMap::new();
         let mut newly_acked_data = false;
+        // Plait: when the latest sent of the chunks that this SACK is the first to acknowledge was sent.
+        let mut newest: Option<Instant> = None;
         let earliest_outstanding = self.outbound_queue.earliest_outstanding_tsn();
 
         // New ack point, so pop cumulatively ACKed chunks from the outbound queue.
@@ -3032,6 +3037,9 @@ impl Association {
         while sna32lte(i, d.cumulative_tsn_ack) {
             if let Some(c) = self.outbound_queue.pop(i) {
                 newly_acked_data |= !c.acked && c.nsent > 0;
+                if !c.acked {
+                    newest = newest.max(self.surely_sent(&c, now));
+                }
                 if !c.acked && !c.abandoned {
                     let n_bytes_acked = c.user_data.len() as i64;
 
@@ -3092,6 +3100,9 @@ impl Association {
                 let tsn = d.cumulative_tsn_ack.wrapping_add(i as u32);
 
                 let (is_existed, is_acked) = if let Some(c) = self.outbound_queue.get(tsn) {
+                    if !c.acked {
+                        newest = newest.max(self.surely_sent(c, now));
+                    }
                     newly_acked_data |= !c.acked && c.nsent > 0;
                     (true, c.acked)
                 } else {
@@ -3157,7 +3168,44 @@ impl Association {
         }) {
             self.timers.set(Timer::T3RTX, None);
         }
+        if let Some(newest) = newest {
+            self.newest_acked = self.newest_acked.max(Some(newest));
+        }
         Ok((bytes_acked_per_stream, htna))
+    }
+
+    /// Plait: when the acknowledged transmission of a chunk was made, as far as that is certain. The
+    /// acknowledgement of one that was sent again may be for the first time (RFC 8985 section 6.2,
+    /// step 2), and is when it came sooner than a round trip takes.
+    fn surely_sent(&self, c: &ChunkPayloadData, now: Instant) -> Option<Instant> {
+        let since = c.since?;
+        let round_trip = Duration::from_millis(self.rto_mgr.srtt / 2);
+        (c.nsent == 1 || now.saturating_duration_since(since) > round_trip).then_some(since)
+    }
+
+    /// Plait: marks for retransmission what was sent well before something that the far end has, as in
+    /// RFC 8985 (RACK): retransmissions that were lost too, for which RFC 4960 only has the timer, and
+    /// all that was reported missing three times, of which RFC 4960 sends one packet a round trip.
+    fn mark_lost(&mut self, cum_tsn_ack_point: u32) {
+        let Some(newest) = self.newest_acked else {
+            return;
+        };
+        let reordering = Duration::from_micros((self.rto_mgr.srtt * 250).max(1000));
+        let mut tsn = cum_tsn_ack_point.wrapping_add(1);
+        let mut found = false;
+        while let Some(c) = self.outbound_queue.get_mut(tsn) {
+            let eligible = c.nsent > 1 || c.miss_indicator >= 3;
+            if eligible && !c.acked && !c.abandoned && !c.retransmit {
+                if c.since.is_some_and(|since| since + reordering < newest) {
+                    c.retransmit = true;
+                    found = true;
+                }
+            }
+            tsn = tsn.wrapping_add(1);
+        }
+        if found {
+            self.outbound_queue.set_marked();
+        }
     }
 
     fn on_cumulative_tsn_ack_point_advanced(&mut self, total_bytes_acked: i64, now: Instant) {
@@ -3294,6 +3342,9 @@ impl Association {
 
         if self.in_fast_recovery && cum_tsn_ack_point_advanced {
             self.will_retransmit_fast = true;
+        }
+        if htna != cum_tsn_ack_point || self.in_fast_recovery {
+            self.mark_lost(cum_tsn_ack_point);
         }
 
         Ok(())
@@ -3785,6 +3836,8 @@ impl Association {
                     fast_retrans_size += data_chunk_size;
                     self.stats.inc_fast_retrans();
                     c.nsent += 1;
+                    c.since = Some(now);
+                    c.retransmit = false;
                 } else {
                     break; // end of pending data
                 }
@@ -4004,6 +4057,7 @@ impl Association {
             let c = self.outbound_queue.get_mut(chunk.tsn).unwrap();
             c.retransmit = false;
             c.nsent += 1;
+            c.since = Some(now);
             chunk.nsent = c.nsent;
         }
         self.bundle_data_chunks_into_packets(chunks)
@@ -4359,6 +4413,10 @@ impl Association {
 
                 self.ssthresh = core::cmp::max(self.cwnd / 2, 4 * self.mtu);
                 self.cwnd = self.mtu;
+                // Plait: slow start begins at once (RFC 6582 section 4 for TCP). In fast recovery cwnd
+                // does not grow: it would stay at one packet until all that was out is acknowledged.
+                self.in_fast_recovery = false;
+                self.partial_bytes_acked = 0;
                 trace!(
                     "[{}] updated cwnd={} ssthresh={} inflight={} (RTO)",
                     self.side,

@@ -189,7 +189,6 @@ impl OutboundQueue {
         self.inflight.has_marked()
     }
 
-    #[cfg(test)]
     pub(crate) fn set_marked(&mut self) {
         self.inflight.set_marked();
     }

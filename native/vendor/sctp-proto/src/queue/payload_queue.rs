@@ -122,7 +122,6 @@ impl PayloadQueue {
         self.marked
     }
 
-    #[cfg(test)]
     pub(crate) fn set_marked(&mut self) {
         self.marked = true;
     }
