@@ -268,12 +268,19 @@ impl Peer {
         self.ask(Request::Server(Box::new(server)))
     }
 
-    /// Adds a remote candidate. False if it is well-formed but of no use. ValueError if it is not a candidate.
+    /// Adds a remote candidate. False if it is well-formed but of no use here; one behind a name that is
+    /// still to be resolved is not counted. ValueError if it is not a candidate.
     fn add_candidate(&self, line: &str) -> PyResult<bool> {
         match read_candidate(line).map_err(PyValueError::new_err)? {
             Parsed::Usable(candidate) => self.ask(Request::Candidate(candidate)).map(|()| true),
+            Parsed::Hidden => Ok(false),
             Parsed::Ignored => self.ask(Request::Unusable).map(|()| false),
         }
+    }
+
+    /// Counts a remote candidate that is of no use after all.
+    fn ignore_candidate(&self) -> PyResult<()> {
+        self.ask(Request::Unusable)
     }
 
     /// Makes a channel; `key` is the caller's name for it in events, below 2**32.

@@ -54,10 +54,11 @@ impl Peer {
 
     /// Once a second. An idle connection shows only here that a restart has moved it to another pair.
     fn on_peer_stats(&mut self, stats: PeerStats) {
-        if let Some(pair) = &stats.selected_candidate_pair
-            && self.selected.is_some()
-        {
-            self.selected = Some((pair.local.addr, pair.remote.addr));
+        if let Some(pair) = &stats.selected_candidate_pair {
+            self.consent.count(pair.remote.addr, pair.responses_received, Instant::now());
+            if self.selected.is_some() {
+                self.selected = Some((pair.local.addr, pair.remote.addr));
+            }
         }
         self.peer_stats = Some(stats);
     }

@@ -6,6 +6,7 @@ mod addresses;
 mod channel;
 mod command;
 mod congestion;
+mod consent;
 mod convert;
 mod door;
 mod engine;

@@ -14,6 +14,7 @@ use str0m::{Candidate, Input, Output, Rtc, RtcError};
 
 use crate::channel::{Channel, Message};
 use crate::command::{PeerConfig, Request};
+use crate::consent::{Consent, Verdict};
 use crate::event::{Answer, Event};
 use crate::forward::Tap;
 use crate::mailbox::Mailbox;
@@ -24,11 +25,6 @@ use crate::reach::{RELAY_KEYS, Reach};
 
 /// Sockets of one peer have poller keys from `id * KEYS`.
 pub const KEYS: usize = 64;
-/// A connection without a sign of the far end for so long is told as disconnected. The far end
-/// answers our consent checks (RFC 7675), one a second, as long as it lives.
-const SILENT: Duration = Duration::from_millis(4500);
-/// And for so long as failed; str0m stops sending at about the same time.
-const LOST: Duration = Duration::from_secs(20);
 /// From both descriptions to a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// str0m paces its connectivity checks, and its answers to checks that came before the far end's
@@ -149,7 +145,7 @@ pub struct Peer {
     pub ended: String,
     held: VecDeque<Held>,
     held_bytes: usize,
-    heard: Instant,
+    pub consent: Consent,
     connect_by: Option<Instant>,
     quick_until: Instant,
     /// An ICE restart has begun, and no pair of the new candidates is known to work yet.
@@ -192,7 +188,7 @@ impl Peer {
             ended: String::new(),
             held: VecDeque::new(),
             held_bytes: 0,
-            heard: now,
+            consent: Consent::new(now),
             connect_by: None,
             quick_until: now,
             restarting: false,
@@ -339,7 +335,7 @@ impl Peer {
         };
         let input = Input::Receive(now, receive);
         if rtc.accepts(&input) {
-            self.heard = now;
+            self.consent.hear(now);
             if is_stun(datagram) && self.sources.len() < MOST_SOURCES && !self.sources.contains(&source) {
                 self.sources.push(source);
             }
@@ -451,18 +447,13 @@ impl Peer {
             }
             return;
         }
-        let silence = now.saturating_duration_since(self.heard);
-        match self.state {
-            State::Connecting if self.connect_by.is_some_and(|by| now >= by) => {
+        match (self.state, self.consent.verdict(now)) {
+            (State::Connecting, _) if self.connect_by.is_some_and(|by| now >= by) => {
                 self.end(false, "no connection within 30 s: no candidate pair worked");
             }
-            State::Connected if silence >= SILENT => {
-                self.change(State::Disconnected, "the far end is silent");
-            }
-            State::Disconnected if silence >= LOST => {
-                self.end(false, "the far end has been silent for 20 s");
-            }
-            State::Disconnected if silence < SILENT => self.change(State::Connected, ""),
+            (State::Connected | State::Disconnected, Verdict::Over(reason)) => self.end(false, reason),
+            (State::Connected, Verdict::Doubtful(reason)) => self.change(State::Disconnected, reason),
+            (State::Disconnected, Verdict::Fine) => self.change(State::Connected, ""),
             _ => {}
         }
         if self.rtc.as_ref().is_some_and(|rtc| !rtc.is_alive()) {
@@ -480,8 +471,8 @@ impl Peer {
     pub fn deadline(&self) -> Option<Instant> {
         let watch = match self.state {
             State::Connecting => self.connect_by,
-            State::Connected => Some(self.heard + SILENT),
-            State::Disconnected => Some(self.heard + LOST),
+            State::Connected => Some(self.consent.deadline(false)),
+            State::Disconnected => Some(self.consent.deadline(true)),
             _ => None,
         };
         let closing = self.closing.as_ref().map(|closing| closing.until);
@@ -492,6 +483,7 @@ impl Peer {
     pub fn on_connected(&mut self) {
         if matches!(self.state, State::New | State::Connecting) {
             self.connect_by = None;
+            self.consent.begin(Instant::now());
             self.change(State::Connected, "");
         }
     }

@@ -12,7 +12,7 @@ pub struct Remote {
     /// The description without its candidate lines.
     pub sdp: String,
     pub candidates: Vec<Candidate>,
-    /// Candidates that we cannot use: mDNS names, TCP, malformed lines.
+    /// Candidates that we cannot use: TCP, malformed lines.
     pub ignored: u64,
     /// The names of its media lines, channels included.
     pub mids: Vec<String>,
@@ -24,7 +24,9 @@ pub struct Remote {
 /// What a candidate line turned out to be.
 pub enum Parsed {
     Usable(Box<Candidate>),
-    /// Well-formed, and of no use here: a `.local` name, or not UDP.
+    /// Behind a `.local` name, which Python resolves: its line comes again with the address.
+    Hidden,
+    /// Well-formed, and of no use here: not UDP, or of RTCP.
     Ignored,
 }
 
@@ -43,6 +45,7 @@ pub fn read_remote(sdp: &str) -> Remote {
         if line.starts_with("a=candidate:") {
             match read_candidate(line) {
                 Ok(Parsed::Usable(candidate)) => remote.candidates.push(*candidate),
+                Ok(Parsed::Hidden) => {}
                 Ok(Parsed::Ignored) | Err(_) => remote.ignored += 1,
             }
             continue;
@@ -80,8 +83,11 @@ pub fn read_candidate(line: &str) -> Result<Parsed, String> {
     if !well_formed {
         return Err(format!("not a candidate line: {line:.80}"));
     }
-    if address.ends_with(".local") || !transport.eq_ignore_ascii_case("udp") || component != "1" {
+    if !transport.eq_ignore_ascii_case("udp") || component != "1" {
         return Ok(Parsed::Ignored);
+    }
+    if address.to_ascii_lowercase().ends_with(".local") {
+        return Ok(Parsed::Hidden);
     }
     let usable = |ip: IpAddr| !ip.is_unspecified() && !ip.is_multicast();
     if port == "0" || !address.parse().is_ok_and(usable) {
@@ -106,9 +112,15 @@ mod tests {
     }
 
     #[test]
-    fn names_and_tcp_are_ignored() {
+    fn a_name_is_hidden() {
+        let line = "candidate:1 1 udp 2113929471 5d1c-7f.Local 40000 typ host";
+        assert!(matches!(read_candidate(line), Ok(Parsed::Hidden)));
+    }
+
+    #[test]
+    fn tcp_and_rtcp_are_ignored() {
         for line in [
-            "candidate:1 1 udp 2113929471 5d1c-7f.local 40000 typ host",
+            "candidate:1 1 tcp 1518280447 5d1c-7f.local 9 typ host tcptype active",
             "candidate:1 1 tcp 1518280447 192.168.1.9 9 typ host tcptype active",
             "candidate:1 2 udp 2113929471 192.168.1.9 40001 typ host",
         ] {
@@ -138,7 +150,8 @@ mod tests {
     fn a_description_is_taken_apart() {
         let remote = read_remote(&format!(
             "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na={HOST}\r\n\
-             a=mid:0\r\na=candidate:2 1 udp 1 x.local 9 typ host\r\na=max-message-size:262144\r\n"
+             a=mid:0\r\na=candidate:2 1 udp 1 x.local 9 typ host\r\n\
+             a=candidate:3 1 tcp 1 192.168.1.9 9 typ host\r\na=max-message-size:262144\r\n"
         ));
         assert_eq!(remote.candidates.len(), 1);
         assert_eq!(remote.ignored, 1);

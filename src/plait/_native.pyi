@@ -94,7 +94,10 @@ class Peer:
         """
 
     def add_candidate(self, line: str, /) -> bool:
-        """Add a remote candidate; False if it is of no use; ValueError if it is none."""
+        """Add a remote candidate; False if it is of no use, or behind a name; ValueError if it is none."""
+
+    def ignore_candidate(self) -> None:
+        """Count a remote candidate that is of no use after all."""
 
     def channel(
         self,

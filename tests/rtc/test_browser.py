@@ -307,6 +307,29 @@ async def test_tracks_come_and_go_with_chromium(page, h264):
         ours.pump.cancel()
 
 
+async def test_an_address_that_chromium_hides_is_found(page):
+    """The page learns of no candidate of ours: only our check of the name's address connects the two."""
+    async with PeerConnection() as peer:
+        offer = await page.evaluate(
+            """async () => {
+              pc.createDataChannel("test");
+              await pc.setLocalDescription();
+              while (pc.iceGatheringState !== "complete") await new Promise((done) => setTimeout(done, 20));
+              return pc.localDescription.sdp;
+            }"""
+        )
+        told = [line.split()[4] for line in offer.splitlines() if line.startswith("a=candidate")]
+        assert told
+        assert all(address.endswith(".local") for address in told)
+        answer = await peer.accept(SessionDescription("offer", offer))
+        bare = [line for line in answer.sdp.splitlines() if not line.startswith("a=candidate")]
+        sdp = "\r\n".join(bare) + "\r\n"
+        await page.evaluate('(sdp) => pc.setRemoteDescription({ type: "answer", sdp })', sdp)
+        await asyncio.wait_for(peer.connected(), 15)
+        report = await peer.stats()
+        assert report[report["CP"]["remoteCandidateId"]]["candidateType"] == "host"
+
+
 async def negotiated(line, direction: str) -> None:
     async with asyncio.timeout(15):
         while line.current_direction != direction:  # noqa: ASYNC110 - nobody tells of one line's state

@@ -90,10 +90,10 @@ async def test_without_loopback_it_is_not_offered():
     assert "::1 " not in sdp
 
 
-async def test_local_names_are_ignored_and_counted(peers, joined):
+async def test_what_is_of_no_use_is_ignored_and_counted(peers, joined):
     a, b = peers
     a.create_data_channel("x")
-    b.add_ice_candidate(IceCandidate("candidate:1 1 udp 2113937151 3a5c-77.local 40000 typ host"))
+    b.add_ice_candidate(IceCandidate("candidate:1 1 udp 2113937151 3a5c.77.local 40000 typ host"))
     b.add_ice_candidate(IceCandidate("candidate:1 1 tcp 1518280447 127.0.0.1 9 typ host tcptype active"))
     b.add_ice_candidate(IceCandidate(""))
     b.add_ice_candidate(None)

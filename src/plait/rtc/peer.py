@@ -13,6 +13,7 @@ from plait.rtc.channels import Channels
 from plait.rtc.errors import NegotiationError, PeerClosed
 from plait.rtc.ice import IceCandidate, IceCandidateError, SessionDescription
 from plait.rtc.lines import Lines
+from plait.rtc.mdns import LocalNames
 from plait.rtc.track import EncodedFrame
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class PeerConnection:
         connection_state: as in W3C; "failed" and "closed" are final.
         close_reason: why it is over, in words; empty before.
         transceivers: the media lines, ours and the far end's.
-        candidates_ignored: remote candidates of no use here (`.local` names, TCP). The far end's checks
-            make up for them: what it sends from becomes a candidate by itself.
+        candidates_ignored: remote candidates of no use here (TCP, `.local` names that nobody on this
+            network has). The far end's checks make up for them: what it sends from becomes a candidate.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class PeerConnection:
         )
         self._mailbox.attach(self._native.id, self)
         self._channels = Channels(self._native)
+        self._names = LocalNames(self._native.add_candidate, self._ignore_candidate)
         self._handlers: tuple[Callable[..., None], ...] = (
             self._on_reply,
             self._on_state,
@@ -284,6 +286,7 @@ class PeerConnection:
             self._undo()
         sdp, _ = await self._ask(self._native.accept, offer.sdp, list(self._codecs))
         self._lines.described(offer.sdp)
+        self._names.take_all(offer.sdp)
         self._channels_offered |= "m=application" in offer.sdp
         self.negotiation_needed()
         return SessionDescription("answer", sdp)
@@ -298,6 +301,7 @@ class PeerConnection:
         withdrawn = self._withdrawn
         self._lines.described(answer.sdp)
         await self._ask(self._native.answer, answer.sdp)
+        self._names.take_all(answer.sdp)
         if withdrawn == self._withdrawn:
             self._offer_is_out = self._restart_is_out = False
             self._lines.settle()
@@ -319,7 +323,7 @@ class PeerConnection:
     def add_ice_candidate(self, candidate: IceCandidate | None) -> None:
         """Add a candidate of the far end; None and the empty line mean that there are no more.
 
-        It may come before the description that it belongs to. `.local` names are ignored and counted.
+        It may come before the description that it belongs to. A `.local` name is resolved first.
 
         Raises:
             ValueError: it is not a candidate.
@@ -328,7 +332,8 @@ class PeerConnection:
             return
         if self.connection_state in ("failed", "closed"):
             return
-        if not self._native.add_candidate(candidate.candidate):
+        line = candidate.candidate
+        if not self._native.add_candidate(line) and not self._names.take(line):
             self.candidates_ignored += 1
 
     def wish_bitrate(self, desired: int) -> None:
@@ -337,6 +342,10 @@ class PeerConnection:
         Only of use with `initial_bitrate`.
         """
         self._native.wish_bitrate(desired)
+
+    def _ignore_candidate(self) -> None:
+        self.candidates_ignored += 1
+        self._native.ignore_candidate()
 
     async def connected(self) -> None:
         """Wait until the connection stands.
@@ -515,6 +524,7 @@ class PeerConnection:
         self._mailbox.detach(self._native.id)
         for task in self._resolving:
             task.cancel()
+        self._names.end()
         for future in self._requests.values():
             if not future.done():
                 future.set_exception(PeerClosed(self.close_reason))
