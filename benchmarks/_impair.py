@@ -9,6 +9,9 @@ JSON lines in, each answered by one line:
 - `["set", {...}]`: members of `Impairment` from now on;
 - `["replay", count, rate]`: send what was kept of each direction (`keep`) once more to where it went, in the
   order of the first time, `count` times over at `rate` datagrams a second; the answer comes at once;
+- `["flood", end, count]`: send as many random datagrams to that end (0 or 1), as fast as goes, from the
+  address that stands for the other; `counts` tells how many are left;
+- `["kept", end]`: the first of what was kept on its way to that end, in hexadecimal;
 - `["counts"]`: what became of the datagrams so far.
 
 It ends with standard input.
@@ -29,6 +32,12 @@ from typing import Any
 BUFFER = 8 << 20
 KEEP_MOST = 5000
 """Datagrams of one direction that are kept for `replay`."""
+TELL_MOST = 100
+"""Of them, those that `kept` tells."""
+FLOOD_AT_ONCE = 100
+"""Datagrams of a flood before others get their turn."""
+LENGTHS = (0, 1, 11, 19, 50, 300, 1200)
+"""Bytes after the first of a random datagram."""
 
 
 @dataclass
@@ -59,11 +68,12 @@ class Path:
         self.impairment = Impairment()
         self.ends: list[tuple[str, int]] = []
         self.ports: list[socket.socket] = []
-        self.counts = {"carried": 0, "lost": 0, "doubled": 0, "late": 0, "replayed": 0}
+        self.counts = {"carried": 0, "lost": 0, "doubled": 0, "late": 0, "replayed": 0, "flood": 0}
         self._random = [random.Random(seed * 2), random.Random(seed * 2 + 1)]
         self._kept: list[list[bytes]] = [[], []]
         self._waiting: list[tuple[float, int, int, bytes]] = []
         self._order = 0
+        self._flooded = 0
 
     def command(self, name: str, *arguments: Any) -> Any:
         """Do what a line says, and return the answer."""
@@ -85,7 +95,25 @@ class Path:
         if name == "replay":
             self._replay(*arguments)
             return [len(kept) for kept in self._kept]
+        if name == "flood":
+            self._flooded, self.counts["flood"] = arguments
+            return None
+        if name == "kept":
+            return [data.hex() for data in self._kept[arguments[0]][:TELL_MOST]]
         return self.counts
+
+    def flood(self) -> bool:
+        """Send a part of the flood, and say whether there is more."""
+        chance, to = self._random[0], self._flooded
+        for left in range(self.counts["flood"], max(0, self.counts["flood"] - FLOOD_AT_ONCE), -1):
+            # Every first byte there is: STUN, DTLS, SRTP and none of them.
+            data = bytes([left % 256]) + chance.randbytes(chance.choice(LENGTHS))
+            try:
+                self.ports[1 - to].sendto(data, self.ends[to])
+            except OSError:
+                continue
+        self.counts["flood"] = max(0, self.counts["flood"] - FLOOD_AT_ONCE)
+        return self.counts["flood"] > 0
 
     def _replay(self, count: int, rate: float) -> None:
         at = time.monotonic()
@@ -155,6 +183,8 @@ def main(seed: int) -> None:
             if port in ready:
                 path.take(to)
         wait = path.deliver()
+        if path.flood():
+            wait = 0.0
 
 
 if __name__ == "__main__":
