@@ -7,6 +7,8 @@ PlaitError
 ├── Expired            the command's deadline passed before it ran     410
 ├── OutcomeUnknown     it may have run; nobody can tell                500
 ├── SessionLost        the session could not be resumed                409, retry
+├── LinkViolation      a channel of a link broke the rules             400
+├── LinkLost           the link cannot go on: the far end began anew   409, retry
 ├── InvalidMessage     not a message of this protocol                  400
 ├── MessageTooLarge    over the size limit                             413
 ├── InvalidValue       breaks the affordance's data schema             422
@@ -108,6 +110,18 @@ class SessionLost(PlaitError):
     """The session could not be resumed; what was not acknowledged is told as not known."""
 
     code, title, status, retry = "session-lost", "The session could not be resumed", 409, True
+
+
+class LinkViolation(PlaitError):
+    """A channel of a link broke the rules; it has ended, and the others go on."""
+
+    code, title, status = "link-violation", "The channel broke the link's rules", 400
+
+
+class LinkLost(PlaitError):
+    """The link cannot go on: the far end began anew, or may not be spoken to any more."""
+
+    code, title, status, retry = "link-lost", "The link is lost", 409, True
 
 
 class InvalidMessage(PlaitError):
