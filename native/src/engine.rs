@@ -151,13 +151,16 @@ impl Engine {
                     self.guarded(id, |peer, engine| peer.read(event.key % KEYS, engine));
                 }
             }
+            if let Some((at, _)) = self.timers.first() {
+                self.forwarders.note_delay(now.saturating_duration_since(*at), now);
+            }
             while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
                 self.timers.remove(&(at, id));
                 self.due.remove(&id);
                 touched.insert(id);
                 self.guarded(id, |peer, _| peer.on_timeout(now));
             }
-            self.forwarders.turn(&mut touched, &mut self.peers, now);
+            self.forwarders.turn(&mut touched, &mut self.peers, &handle.poller, now);
             for id in std::mem::take(&mut touched) {
                 self.guarded(id, |peer, _| peer.settle(&handle.poller, Instant::now()));
                 self.schedule(id);

@@ -194,6 +194,22 @@ mod tests {
     const KEY: Option<Class> = Some(Class::KEYFRAME);
 
     #[test]
+    fn nothing_breaks_it() {
+        let mut state = 1_u32;
+        let mut octet = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        for _ in 0..200_000 {
+            let payload: Vec<u8> = (0..octet() % 24).map(|_| octet()).collect();
+            for codec in [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::Opus] {
+                let class = classify(codec, &payload).unwrap_or_default();
+                assert!(class.tier < 8, "{codec:?} {payload:?}");
+            }
+        }
+    }
+
+    #[test]
     fn h264_by_type_and_reference_bits() {
         assert_eq!(classify(Codec::H264, &[0x65, 0x88]), KEY);
         assert_eq!(classify(Codec::H264, &[0x67, 0x42]), KEY);

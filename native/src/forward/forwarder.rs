@@ -4,9 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use polling::Poller;
+
 use super::ladder::{Limits, Offer};
 use super::stream::{Incoming, Stream, Unit};
-use super::viewer::Viewer;
+use super::viewer::{BATCH, Supply, Viewer};
 use super::{Origin, Peers};
 use crate::event::{Event, ForwardNews};
 use crate::mailbox::Mailbox;
@@ -27,6 +29,8 @@ pub struct Forwarder {
     ready: Vec<(u64, Arc<Unit>)>,
     /// Viewers are to be looked at though nothing came.
     stirred: bool,
+    /// The engine was late a moment ago.
+    pub stalled: bool,
 }
 
 impl Forwarder {
@@ -40,6 +44,7 @@ impl Forwarder {
             last_key: 0,
             ready: Vec::new(),
             stirred: false,
+            stalled: false,
         }
     }
 
@@ -139,14 +144,17 @@ impl Forwarder {
     }
 
     /// Hands on what is ready, and asks for the keyframes that are missing. `touched`: peers with something to send.
-    pub fn turn(&mut self, peers: &mut Peers, now: Instant, touched: &mut impl FnMut(u64)) {
+    pub fn turn(&mut self, peers: &mut Peers, poller: &Poller, now: Instant, touched: &mut impl FnMut(u64)) {
         let ready = std::mem::take(&mut self.ready);
-        if !ready.is_empty() || std::mem::take(&mut self.stirred) {
-            self.serve(&ready, peers, now, touched);
+        if ready.is_empty() && std::mem::take(&mut self.stirred) {
+            self.serve(&[], peers, poller, now, touched);
+        }
+        for batch in ready.chunks(BATCH) {
+            self.serve(batch, peers, poller, now, touched);
         }
         for viewer in self.viewers.iter_mut().filter(|v| v.deadline().is_some_and(|at| at <= now)) {
             if let Some(peer) = peers.get_mut(&viewer.peer) {
-                viewer.release(peer, now);
+                viewer.release(peer, poller, now);
                 touched(viewer.peer);
             }
         }
@@ -169,19 +177,19 @@ impl Forwarder {
         &mut self,
         ready: &[(u64, Arc<Unit>)],
         peers: &mut Peers,
+        poller: &Poller,
         now: Instant,
         touched: &mut impl FnMut(u64),
     ) {
+        self.stirred = false;
         let offers = self.offers(now);
+        let supply = Supply { streams: &self.streams, offers: &offers, ready, poller, stalled: self.stalled };
         let mut needs = Vec::new();
         let mut mismatches = Vec::new();
         for viewer in &mut self.viewers {
             let Some(peer) = peers.get_mut(&viewer.peer) else { continue };
             let before = viewer.mismatch;
-            let streams = &self.streams;
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                viewer.turn(peer, streams, &offers, ready, now, &mut needs);
-            }));
+            let outcome = catch_unwind(AssertUnwindSafe(|| viewer.turn(peer, &supply, now, &mut needs)));
             if outcome.is_err() {
                 peer.end(false, "the engine failed on this peer while it forwarded");
             }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use polling::Poller;
 use str0m::media::Mid;
 
 use super::forwarder::Forwarder;
@@ -13,8 +14,16 @@ use super::{Limits, Order, Origin, Peers};
 use crate::event::{Answer, Event};
 use crate::peer::Peer;
 
+/// The engine's thread was kept from its work: by a burst, or by others on the machine.
+const LATE: Duration = Duration::from_millis(100);
+/// Reports that come so long after it are about that, not about a viewer's path.
+const EXCUSED: Duration = Duration::from_secs(3);
+
 #[derive(Default)]
-pub struct Forwarders(BTreeMap<u64, Forwarder>);
+pub struct Forwarders {
+    all: BTreeMap<u64, Forwarder>,
+    late: Option<Instant>,
+}
 
 fn absent(what: &str) -> String {
     format!("{what} is closed, or belongs to another engine thread: forwarding needs both on the same one")
@@ -33,7 +42,7 @@ impl Forwarders {
     pub fn order(&mut self, id: u64, order: Order, peers: &mut Peers, now: Instant) {
         match order {
             Order::Open { shared, mailbox } => {
-                self.0.insert(id, Forwarder::new(shared, mailbox));
+                self.all.insert(id, Forwarder::new(shared, mailbox));
             }
             Order::Sources { request, sources } => {
                 let result = self.set_sources(id, sources, peers);
@@ -44,13 +53,13 @@ impl Forwarders {
                 self.reply(id, request, result);
             }
             Order::Limit { viewer, limits } => {
-                if let Some(forwarder) = self.0.get_mut(&id) {
+                if let Some(forwarder) = self.all.get_mut(&id) {
                     forwarder.limit(viewer, limits);
                 }
             }
             Order::Remove { viewer } => self.remove(id, viewer, peers),
             Order::Stats { request } => {
-                if let Some(forwarder) = self.0.get(&id) {
+                if let Some(forwarder) = self.all.get(&id) {
                     let answer = Answer::Stats(forwarder.report(peers));
                     forwarder.tell(Event::Reply { request, result: Ok(answer) });
                 }
@@ -60,7 +69,7 @@ impl Forwarders {
     }
 
     fn reply(&self, id: u64, request: u64, result: Result<(), String>) {
-        if let Some(forwarder) = self.0.get(&id) {
+        if let Some(forwarder) = self.all.get(&id) {
             forwarder.tell(Event::Reply { request, result: result.map(|()| Answer::Done) });
         }
     }
@@ -72,7 +81,7 @@ impl Forwarders {
                 return Err("a source has to be a PeerConnection(packets=True)".to_owned());
             }
         }
-        let Some(forwarder) = self.0.get_mut(&id) else { return Ok(()) };
+        let Some(forwarder) = self.all.get_mut(&id) else { return Ok(()) };
         forwarder.set_sources(sources);
         self.mark_sources(peers);
         Ok(())
@@ -93,7 +102,7 @@ impl Forwarders {
         if peer.forward.sinks.contains(&viewer.1) {
             return Err("the viewer's line is forwarded to already".to_owned());
         }
-        let Some(forwarder) = self.0.get_mut(&id) else { return Ok(()) };
+        let Some(forwarder) = self.all.get_mut(&id) else { return Ok(()) };
         if peer.has_sent_frames(viewer.1) {
             peer.renew_line(viewer.1);
         }
@@ -103,7 +112,7 @@ impl Forwarders {
     }
 
     fn remove(&mut self, id: u64, viewer: Origin, peers: &mut Peers) {
-        let Some(forwarder) = self.0.get_mut(&id) else { return };
+        let Some(forwarder) = self.all.get_mut(&id) else { return };
         let index = forwarder.viewers.iter().position(|v| (v.peer, v.mid) == viewer);
         let Some(gone) = index.map(|index| forwarder.viewers.swap_remove(index)) else { return };
         if let Some(peer) = peers.get_mut(&viewer.0) {
@@ -112,7 +121,7 @@ impl Forwarders {
     }
 
     fn close(&mut self, id: u64, peers: &mut Peers) {
-        let Some(forwarder) = self.0.remove(&id) else { return };
+        let Some(forwarder) = self.all.remove(&id) else { return };
         for viewer in forwarder.viewers {
             if let Some(peer) = peers.get_mut(&viewer.peer) {
                 release(peer, viewer.mid, viewer);
@@ -125,7 +134,7 @@ impl Forwarders {
     pub fn close_mailbox(&mut self, mailbox: u64, peers: &mut Peers) {
         let of_mailbox =
             |(id, forwarder): (&u64, &Forwarder)| (forwarder.mailbox.id == mailbox).then_some(*id);
-        let ids: Vec<u64> = self.0.iter().filter_map(of_mailbox).collect();
+        let ids: Vec<u64> = self.all.iter().filter_map(of_mailbox).collect();
         for id in ids {
             self.close(id, peers);
         }
@@ -134,7 +143,7 @@ impl Forwarders {
     /// Tells each peer which of its lines are forwarded from.
     fn mark_sources(&self, peers: &mut Peers) {
         for (id, peer) in peers.iter_mut() {
-            let all = self.0.values().flat_map(|forwarder| &forwarder.sources);
+            let all = self.all.values().flat_map(|forwarder| &forwarder.sources);
             let mids: BTreeSet<Mid> = all.filter(|(peer, _)| peer == id).map(|(_, mid)| *mid).collect();
             peer.forward.sources = mids.into_iter().collect();
         }
@@ -142,7 +151,7 @@ impl Forwarders {
 
     /// A peer is over. Its viewers' places are free; viewers of its tracks go quiet until there is another source.
     pub fn gone(&mut self, id: u64, reason: &str) {
-        for forwarder in self.0.values_mut() {
+        for forwarder in self.all.values_mut() {
             let lost: Vec<Origin> =
                 forwarder.sources.iter().filter(|(peer, _)| *peer == id).copied().collect();
             if !lost.is_empty() {
@@ -167,19 +176,21 @@ impl Forwarders {
     }
 
     /// Moves packets on. `touched`: peers that something happened to; those that got packets are added.
-    pub fn turn(&mut self, touched: &mut BTreeSet<u64>, peers: &mut Peers, now: Instant) {
-        if self.0.is_empty() {
+    pub fn turn(&mut self, touched: &mut BTreeSet<u64>, peers: &mut Peers, poller: &Poller, now: Instant) {
+        if self.all.is_empty() {
             return;
         }
+        let stalled = self.late.is_some_and(|at| now < at + EXCUSED);
         for id in touched.iter() {
             let Some(peer) = peers.get_mut(id).filter(|peer| peer.forward.news) else { continue };
             peer.forward.news = false;
             self.collect(*id, peer, now);
         }
-        for forwarder in self.0.values_mut() {
+        for forwarder in self.all.values_mut() {
+            forwarder.stalled = stalled;
             let served = catch_unwind(AssertUnwindSafe(|| {
                 forwarder.on_timeout(now);
-                forwarder.turn(peers, now, &mut |id| {
+                forwarder.turn(peers, poller, now, &mut |id| {
                     touched.insert(id);
                 });
             }));
@@ -192,7 +203,7 @@ impl Forwarders {
     fn collect(&mut self, id: u64, peer: &mut Peer, now: Instant) {
         for incoming in std::mem::take(&mut peer.forward.packets) {
             let origin = (id, incoming.mid);
-            let mut takers = self.0.values_mut().filter(|forwarder| forwarder.sources.contains(&origin));
+            let mut takers = self.all.values_mut().filter(|forwarder| forwarder.sources.contains(&origin));
             let Some(first) = takers.next() else { continue };
             for other in takers {
                 feed(other, id, incoming.clone(), now);
@@ -200,17 +211,24 @@ impl Forwarders {
             feed(first, id, incoming, now);
         }
         for mid in std::mem::take(&mut peer.forward.asks) {
-            for forwarder in self.0.values_mut() {
+            for forwarder in self.all.values_mut() {
                 forwarder.ask((id, mid), now);
             }
         }
-        for forwarder in self.0.values_mut().filter(|f| f.viewers.iter().any(|viewer| viewer.peer == id)) {
+        for forwarder in self.all.values_mut().filter(|f| f.viewers.iter().any(|viewer| viewer.peer == id)) {
             forwarder.stir();
         }
     }
 
+    /// Takes note of how late the engine is with what was due.
+    pub fn note_delay(&mut self, delay: Duration, now: Instant) {
+        if delay > LATE {
+            self.late = Some(now);
+        }
+    }
+
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        self.0.values().filter_map(|forwarder| forwarder.deadline(now)).min()
+        self.all.values().filter_map(|forwarder| forwarder.deadline(now)).min()
     }
 }
 

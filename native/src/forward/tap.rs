@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use polling::Poller;
 use str0m::Rtc;
 use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid};
 use str0m::rtp::{RtpPacket, Ssrc};
@@ -108,13 +109,17 @@ impl Peer {
         }
     }
 
-    /// Sends packets that were written, all that are to go out now.
-    pub fn send_packets(&mut self, now: Instant) {
+    /// Sends packets that were written, all that are to go out now: at once, while they are in the cache, and
+    /// before those of the next viewer need room.
+    pub fn send_packets(&mut self, poller: &Poller, now: Instant) {
         for _ in 0..MOST_TURNS {
             self.advance(now);
             if self.rtc_deadline.is_none_or(|at| at > now) {
                 break;
             }
+        }
+        for socket in &mut self.sockets {
+            socket.flush(poller);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use polling::Poller;
 use str0m::media::{Mid, Pt};
 use str0m::rtp::RtpWrite;
 
@@ -19,12 +20,16 @@ const REVIEW_EVERY: Duration = Duration::from_millis(200);
 /// It gets more only after there was room for that, and something to spare, for so long.
 const RISE_AFTER: Duration = Duration::from_secs(2);
 const SPARE: u64 = 115;
+/// Frames that let it join a higher temporal layer come within this, or a keyframe is asked for.
+const CLIMB_WITHIN: Duration = Duration::from_secs(4);
+/// Packets that are written before they are sent: what waits between the two takes room, for each viewer.
+pub const BATCH: usize = 64;
 /// What a slow path is given at a time.
 const BURST: Duration = Duration::from_millis(10);
 /// A viewer that is given less asks for keyframes at most this often: they cost all others.
 const ASK_WHEN_LIMITED: Duration = Duration::from_secs(4);
 /// Packets to repair a viewer's losses from: 1 s is several round trips.
-const CACHE_PACKETS: usize = 512;
+const CACHE_PACKETS: usize = 256;
 const CACHE_FOR: Duration = Duration::from_secs(1);
 /// Repairs may take up to this part of what is sent; str0m's 0.15 stops at about that loss.
 const CACHE_SHARE: f32 = 0.5;
@@ -49,6 +54,17 @@ pub struct Sent {
     /// Frames that came while a keyframe was awaited.
     pub dropped_keyframe: u64,
     pub switches: u64,
+}
+
+/// What a forwarder has for its viewers in one turn.
+pub struct Supply<'a> {
+    pub streams: &'a [Stream],
+    pub offers: &'a [Offer],
+    /// Packets in order, each with its stream's key.
+    pub ready: &'a [(u64, Arc<Unit>)],
+    pub poller: &'a Poller,
+    /// The engine itself was late a moment ago: reports are about that.
+    pub stalled: bool,
 }
 
 pub struct Viewer {
@@ -81,6 +97,7 @@ pub struct Viewer {
     filled: Instant,
     reviewed: Option<Instant>,
     rising: Option<Instant>,
+    climbing: Option<Instant>,
     asked: Option<Instant>,
     path: Path,
     /// The report that was judged last, and what had been sent by then.
@@ -122,6 +139,7 @@ impl Viewer {
             filled: now,
             reviewed: None,
             rising: None,
+            climbing: None,
             asked: None,
             path: Path::default(),
             sampled: None,
@@ -151,44 +169,36 @@ impl Viewer {
     }
 
     /// Sends what is ready. Streams whose keyframe it needs are added to `needs`.
-    pub fn turn(
-        &mut self,
-        peer: &mut Peer,
-        streams: &[Stream],
-        offers: &[Offer],
-        ready: &[(u64, Arc<Unit>)],
-        now: Instant,
-        needs: &mut Vec<u64>,
-    ) {
+    pub fn turn(&mut self, peer: &mut Peer, supply: &Supply<'_>, now: Instant, needs: &mut Vec<u64>) {
         if peer.state != State::Connected || !peer.sends_on(self.mid) {
             self.live = false;
             self.backlog.clear();
             return;
         }
-        self.review(peer, offers, now, needs);
+        self.review(peer, supply, now, needs);
         if !self.live {
             self.live = true;
             self.waiting = true;
             self.current = None;
-            return self.begin(peer, streams, now, needs);
+            return self.begin(peer, supply, now, needs);
         }
         let (mut written, before) = (false, self.sent.frames);
-        for (key, unit) in ready {
-            let Some(stream) = streams.iter().find(|stream| stream.key == *key) else { continue };
+        for (key, unit) in supply.ready {
+            let Some(stream) = supply.streams.iter().find(|stream| stream.key == *key) else { continue };
             if self.wants(stream, unit, now) {
                 written |= self.write(peer, stream, unit, now);
             }
         }
         peer.count_frames(self.mid, self.sent.frames - before);
         if written {
-            peer.send_packets(now);
+            peer.send_packets(supply.poller, now);
         }
     }
 
     /// Starts with the source's last group of pictures where it is kept, else with a keyframe to come.
-    fn begin(&mut self, peer: &mut Peer, streams: &[Stream], now: Instant, needs: &mut Vec<u64>) {
+    fn begin(&mut self, peer: &mut Peer, supply: &Supply<'_>, now: Instant, needs: &mut Vec<u64>) {
         let Some(target) = self.target else { return };
-        let Some(stream) = streams.iter().find(|stream| stream.key == target.key) else { return };
+        let Some(stream) = supply.streams.iter().find(|stream| stream.key == target.key) else { return };
         let (Some(first), Some(last)) = (stream.group.first(), stream.group.last()) else {
             if !stream.is_audio() {
                 needs.push(stream.key);
@@ -198,12 +208,14 @@ impl Viewer {
         let clock = stream.clock_rate();
         let behind = (last.time - first.time) as f64 / f64::from(clock);
         self.enter(stream, first, Duration::from_secs_f64(behind), now);
-        for unit in &stream.group {
-            if self.wants(stream, unit, now) {
-                self.write(peer, stream, unit, now);
+        for batch in stream.group.chunks(BATCH) {
+            for unit in batch {
+                if self.wants(stream, unit, now) {
+                    self.write(peer, stream, unit, now);
+                }
             }
+            peer.send_packets(supply.poller, now);
         }
-        peer.send_packets(now);
     }
 
     /// From `unit` on it is this stream that goes out.
@@ -316,7 +328,7 @@ impl Viewer {
     }
 
     /// Sends what is due on a slow path.
-    pub fn release(&mut self, peer: &mut Peer, now: Instant) {
+    pub fn release(&mut self, peer: &mut Peer, poller: &Poller, now: Instant) {
         let limited = self.target.is_some_and(|target| target.limited);
         let rate = self.available.filter(|_| limited);
         self.pace_at = self.pace_at.max(now.checked_sub(BURST).unwrap_or(now));
@@ -328,11 +340,12 @@ impl Viewer {
             }
             self.hand_over(peer, write);
         }
-        peer.send_packets(now);
+        peer.send_packets(poller, now);
     }
 
     /// Decides what this viewer gets from now on.
-    fn review(&mut self, peer: &mut Peer, offers: &[Offer], now: Instant, needs: &mut Vec<u64>) {
+    fn review(&mut self, peer: &mut Peer, supply: &Supply<'_>, now: Instant, needs: &mut Vec<u64>) {
+        let offers = supply.offers;
         let old = self.target.and_then(|old| {
             let offer = offers.iter().find(|offer| offer.key == old.key)?;
             let rate = old.thin.unwrap_or(offer.rates[usize::from(old.tier)]);
@@ -342,7 +355,7 @@ impl Viewer {
             return;
         }
         self.reviewed = Some(now);
-        let estimate = self.estimate(peer, offers, now);
+        let estimate = self.estimate(peer, supply, now);
         let Some(new) = choose(offers, estimate, self.limits) else {
             self.target = None;
             return;
@@ -351,6 +364,7 @@ impl Viewer {
         let Some(old) = old.filter(|_| !std::mem::take(&mut self.forced)) else {
             return self.aim(new, needs);
         };
+        self.climb(offers, now, needs);
         if new.key == old.key && new.tier == old.tier && new.thin.is_some() == old.thin.is_some() {
             self.rising = None;
             self.target = Some(new);
@@ -369,6 +383,24 @@ impl Viewer {
         }
     }
 
+    /// AV1's frames do not tell where a layer may be joined, and others' need not come: after a while it
+    /// takes a keyframe.
+    fn climb(&mut self, offers: &[Offer], now: Instant, needs: &mut Vec<u64>) {
+        let below = self.target.filter(|target| {
+            let top = offers.iter().find(|offer| offer.key == target.key).map_or(0, |offer| offer.top);
+            let there = self.current == Some(target.key) && !self.waiting && target.thin.is_none();
+            there && self.tier < target.tier.min(top)
+        });
+        let Some(target) = below else {
+            self.climbing = None;
+            return;
+        };
+        if now >= *self.climbing.get_or_insert(now) + CLIMB_WITHIN {
+            self.climbing = Some(now);
+            needs.push(target.key);
+        }
+    }
+
     fn aim(&mut self, target: Target, needs: &mut Vec<u64>) {
         let was_thin = self.target.is_some_and(|old| old.thin.is_some());
         if self.live && target.thin.is_none() && (self.current != Some(target.key) || was_thin) {
@@ -379,9 +411,9 @@ impl Viewer {
     }
 
     /// Bits a second that the path carries, as far as that is known.
-    fn estimate(&mut self, peer: &mut Peer, offers: &[Offer], now: Instant) -> Option<u64> {
-        let best = choose(offers, None, self.limits).map_or(0, |best| best.rate);
-        self.judge(peer, best, now);
+    fn estimate(&mut self, peer: &mut Peer, supply: &Supply<'_>, now: Instant) -> Option<u64> {
+        let best = choose(supply.offers, None, self.limits).map_or(0, |best| best.rate);
+        self.judge(peer, best, supply.stalled, now);
         self.wish(peer, best);
         self.available = [peer.estimate, self.path.budget()].into_iter().flatten().min();
         self.available
@@ -397,7 +429,7 @@ impl Viewer {
     }
 
     /// Takes in what the receiver has reported since the last time.
-    fn judge(&mut self, peer: &Peer, best: u64, now: Instant) {
+    fn judge(&mut self, peer: &Peer, best: u64, stalled: bool, now: Instant) {
         let Some(stats) = peer.peer_stats.as_ref().filter(|stats| Some(stats.timestamp) != self.sampled)
         else {
             return;
@@ -406,6 +438,9 @@ impl Viewer {
         let bits = 8 * (self.sent.bytes - self.counted);
         (self.sampled, self.counted) = (Some(stats.timestamp), self.sent.bytes);
         let Some(passed) = passed.filter(|passed| *passed > 0.1) else { return };
+        if stalled {
+            return self.path.ignore();
+        }
         let line = peer.egress.get(&self.mid.to_string());
         self.path.sample(
             Sample {

@@ -204,11 +204,11 @@ class Relay:
         """Make a connection that is closed at the end."""
         return await self.stack.enter_async_context(PeerConnection(**options))
 
-    async def take(self, camera: Camera) -> Transceiver:
+    async def take(self, camera: Camera, path: BadPath | None = None) -> Transceiver:
         """Connect a camera; returns the line that it comes in on."""
         peer = await self.open(packets=True)
         await self.stack.enter_async_context(camera.peer)
-        await self.join(camera.peer, peer)
+        await self.meet(camera.peer, peer, path)
         self.background(camera.play())
         return peer.transceivers[0]
 
@@ -218,15 +218,19 @@ class Relay:
         """Connect a viewer; returns our end, with a line to send on, and the far one."""
         near, far = await self.open(packets=packets), await self.open()
         near.add_transceiver("video", direction="sendonly", codecs=codecs)
-        if path is None:
-            await self.join(near, far)
-        else:
-            self.stack.callback(path.close)
-            answer = await far.accept(path.through(await near.create_offer()))
-            await near.set_answer(path.through(answer))
-            async with asyncio.timeout(WITHIN):
-                await asyncio.gather(near.connected(), far.connected())
+        await self.meet(near, far, path)
         return near, far
+
+    async def meet(self, one: PeerConnection, other: PeerConnection, path: BadPath | None) -> None:
+        """Connect two, over a path if there is one."""
+        if path is None:
+            await self.join(one, other)
+            return
+        self.stack.callback(path.close)
+        answer = await other.accept(path.through(await one.create_offer()))
+        await one.set_answer(path.through(answer))
+        async with asyncio.timeout(WITHIN):
+            await asyncio.gather(one.connected(), other.connected())
 
     async def show(self, incoming: Transceiver, path: BadPath | None = None, **limits: int) -> Viewer:
         """Connect a viewer and forward to it."""
