@@ -51,6 +51,8 @@ class Impairment:
         reorder: share that arrives up to `late` seconds later than the others.
         late: seconds.
         keep: copies are kept for `replay`.
+        rate: bits a second that each direction carries; 0 for no limit.
+        queue: seconds of traffic that wait for their turn under `rate`; what is more is lost.
     """
 
     delay: float = 0.0
@@ -59,6 +61,8 @@ class Impairment:
     reorder: float = 0.0
     late: float = 0.02
     keep: bool = False
+    rate: float = 0.0
+    queue: float = 0.2
 
 
 class Path:
@@ -74,6 +78,7 @@ class Path:
         self._waiting: list[tuple[float, int, int, bytes]] = []
         self._order = 0
         self._flooded = 0
+        self._free_at = [0.0, 0.0]
 
     def command(self, name: str, *arguments: Any) -> Any:
         """Do what a line says, and return the answer."""
@@ -143,7 +148,10 @@ class Path:
             if chance.random() < what.loss:
                 self.counts["lost"] += 1
                 continue
-            at = time.monotonic() + what.delay
+            if (passed := self._bottleneck(to, len(data))) is None:
+                self.counts["lost"] += 1
+                continue
+            at = passed + what.delay
             if chance.random() < what.duplicate:
                 self.counts["doubled"] += 1
                 self._push(at + chance.random() * what.late, to, data)
@@ -151,6 +159,17 @@ class Path:
                 self.counts["late"] += 1
                 at += chance.random() * what.late
             self._push(at, to, data)
+
+    def _bottleneck(self, to: int, size: int) -> float | None:
+        """Return when a datagram of `size` bytes is through, or None if the queue is full."""
+        what, now = self.impairment, time.monotonic()
+        if not what.rate:
+            return now
+        begin = max(now, self._free_at[to])
+        if begin - now > what.queue:
+            return None
+        self._free_at[to] = begin + size * 8 / what.rate
+        return self._free_at[to]
 
     def deliver(self) -> float | None:
         """Send what is due, and return how many seconds the next has to wait, if there is one."""

@@ -207,6 +207,7 @@ impl Peer {
         config.set_max_stun_rto(CHECK_EVERY);
         config.set_max_stun_retransmits(CHECKS);
         self.rtc = Some(config.build(now));
+        self.apply_wish();
         self.gather(poller);
         self.advance(now);
         Ok(())

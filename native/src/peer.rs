@@ -14,6 +14,7 @@ use str0m::{Candidate, Input, Output, Rtc, RtcError};
 
 use crate::channel::{Channel, Message};
 use crate::command::{PeerConfig, Request};
+use crate::congestion::Congestion;
 use crate::consent::{Consent, Verdict};
 use crate::event::{Answer, Event};
 use crate::forward::Tap;
@@ -137,7 +138,7 @@ pub struct Peer {
     pub counters: Counters,
     pub peer_stats: Option<PeerStats>,
     /// Bits a second that the path is thought to carry.
-    pub estimate: Option<u64>,
+    pub congestion: Congestion,
     pub ingress: HashMap<String, MediaIngressStats>,
     pub egress: HashMap<String, MediaEgressStats>,
     pub forward: Tap,
@@ -181,7 +182,7 @@ impl Peer {
             selected: None,
             counters: Counters::default(),
             peer_stats: None,
-            estimate: None,
+            congestion: Congestion::default(),
             ingress: HashMap::new(),
             egress: HashMap::new(),
             forward: Tap::default(),

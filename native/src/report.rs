@@ -98,7 +98,7 @@ impl Peer {
                 "currentRoundTripTime",
                 checks.and_then(|pair| pair.current_round_trip_time).map(|time| time.as_secs_f64()),
             )
-            .set_some("availableOutgoingBitrate", self.estimate.map(|bits| bits as f64))
+            .set_some("availableOutgoingBitrate", self.congestion.estimate.map(|bits| bits as f64))
             .set_some("totalRoundTripTime", checks.map(|pair| pair.total_round_trip_time.as_secs_f64()))
             .set_some("responsesReceived", checks.map(|pair| pair.responses_received));
     }

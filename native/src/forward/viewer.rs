@@ -415,7 +415,7 @@ impl Viewer {
         let best = choose(supply.offers, None, self.limits).map_or(0, |best| best.rate);
         self.judge(peer, best, supply.stalled, now);
         self.wish(peer, best);
-        self.available = [peer.estimate, self.path.budget()].into_iter().flatten().min();
+        self.available = [peer.congestion.estimate, self.path.budget()].into_iter().flatten().min();
         self.available
     }
 
