@@ -11,6 +11,7 @@ use crate::channel::Gauge;
 use crate::forward;
 use crate::mailbox::Mailbox;
 use crate::peer::PeerShared;
+use crate::port::{Datagram, Place};
 use crate::reach::Server;
 
 /// How a peer is made.
@@ -26,6 +27,8 @@ pub struct PeerConfig {
     pub servers: usize,
     /// Congestion control begins with this estimate, in bits a second; None: there is none.
     pub initial_bitrate: Option<u64>,
+    /// Where the engine has one port for all; None: the peer has sockets of its own.
+    pub place: Option<Arc<Place>>,
 }
 
 /// A media line to be offered.
@@ -128,6 +131,8 @@ pub enum Command {
         id: u64,
         order: forward::Order,
     },
+    /// What another thread has read from the port that all share.
+    Datagrams(Vec<Datagram>),
     /// The event loop behind the mailbox is gone: close its peers.
     CloseMailbox {
         id: u64,

@@ -1,9 +1,9 @@
 //! The thread that owns every peer: commands in, datagrams in and out, timers. It never runs Python.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use crate::command::Command;
 use crate::forward::Forwarders;
 use crate::net::ReadBuffers;
 use crate::peer::{KEYS, Peer};
+use crate::port::{Datagram, Port};
 
 /// How long `stop` waits for the goodbyes of all peers.
 const STOP_WITHIN: Duration = Duration::from_millis(500);
@@ -25,33 +26,30 @@ const ADDRESSES_KEY: usize = 0;
 /// What Python holds of the engine: a queue of commands and a way to wake the thread.
 pub struct Handle {
     queue: Mutex<Vec<Command>>,
-    poller: Poller,
+    pub poller: Poller,
+    /// How many peers it has.
+    pub peers: AtomicUsize,
     stopped: AtomicBool,
-    last_id: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
     process: u32,
 }
 
 impl Handle {
-    /// Starts the engine's thread.
-    pub fn start() -> io::Result<Arc<Self>> {
+    /// Starts thread number `index` of an engine, and `port` where its peers share one.
+    pub fn start(index: usize, port: Option<Arc<Port>>) -> io::Result<Arc<Self>> {
         let handle = Arc::new(Self {
             queue: Mutex::new(Vec::new()),
             poller: Poller::new()?,
+            peers: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
-            last_id: AtomicU64::new(0),
             thread: Mutex::new(None),
             process: std::process::id(),
         });
-        let engine = Engine::new(Arc::clone(&handle));
-        let thread = thread::Builder::new().name("plait-engine".to_owned()).spawn(|| engine.run())?;
+        let engine = Engine::new(Arc::clone(&handle), index, port);
+        let name = if index == 0 { "plait-engine".to_owned() } else { format!("plait-engine-{index}") };
+        let thread = thread::Builder::new().name(name).spawn(|| engine.run())?;
         *handle.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(handle)
-    }
-
-    /// A number that no peer or mailbox of this engine has had.
-    pub fn next_id(&self) -> u64 {
-        self.last_id.fetch_add(1, SeqCst) + 1
     }
 
     /// False in a process forked from the engine's own, and after `stop`: then nothing is done any more.
@@ -74,9 +72,9 @@ impl Handle {
         true
     }
 
-    /// Closes every peer with its goodbyes and waits for the thread to end.
-    pub fn stop(&self) {
-        if !self.send(Command::Stop) {
+    /// Waits for the thread to end, after `Command::Stop`.
+    pub fn join(&self) {
+        if self.process != std::process::id() {
             return;
         }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -92,6 +90,8 @@ impl Handle {
 
 struct Engine {
     handle: Arc<Handle>,
+    index: usize,
+    port: Option<Arc<Port>>,
     /// Boxed: a peer is kilobytes, and a table keeps up to half of its places empty.
     peers: HashMap<u64, Box<Peer>>,
     /// When each peer wants to be looked at again, and the same sorted by time.
@@ -105,12 +105,14 @@ struct Engine {
 }
 
 impl Engine {
-    fn new(handle: Arc<Handle>) -> Self {
+    fn new(handle: Arc<Handle>, index: usize, port: Option<Arc<Port>>) -> Self {
         let addresses = addresses::Watch::start(&handle.poller, ADDRESSES_KEY)
             .inspect_err(|error| tracing::info!(%error, "changes of addresses are not noticed"))
             .ok();
         Self {
             handle,
+            index,
+            port,
             peers: HashMap::new(),
             due: HashMap::new(),
             timers: BTreeSet::new(),
@@ -145,6 +147,10 @@ impl Engine {
             }
             self.watch_addresses(&events, &mut touched, now);
             for event in events.iter().filter(|event| event.key != ADDRESSES_KEY) {
+                if event.key < KEYS {
+                    self.read_port(event.key, &mut touched);
+                    continue;
+                }
                 let id = (event.key / KEYS) as u64;
                 touched.insert(id);
                 if event.readable {
@@ -200,6 +206,16 @@ impl Engine {
                 let handle = Arc::clone(&self.handle);
                 self.guarded(id, |peer, _| peer.handle(request, &handle.poller, now));
             }
+            Command::Datagrams(datagrams) => {
+                for datagram in datagrams {
+                    if let Some(port) = &self.port {
+                        port.arrived(&datagram);
+                    }
+                    let Datagram { peer: id, local, source, bytes } = datagram;
+                    touched.insert(id);
+                    self.guarded(id, |peer, _| peer.receive(now, local, source, &bytes));
+                }
+            }
             Command::Forward { id, order } => self.forwarders.order(id, order, &mut self.peers, now),
             Command::CloseMailbox { id } => {
                 self.forwarders.close_mailbox(id, &mut self.peers);
@@ -219,6 +235,27 @@ impl Engine {
         }
     }
 
+    /// Reads a socket of the port that all peers share, and hands each datagram to its peer.
+    fn read_port(&mut self, key: usize, touched: &mut BTreeSet<u64>) {
+        let Some(port) = &self.port else { return };
+        let Some((reader, local)) = port.reader(key) else { return };
+        let peers = &mut self.peers;
+        let mut elsewhere: BTreeMap<usize, Vec<Datagram>> = BTreeMap::new();
+        reader.read(&mut self.buffers, |now, source, datagram| {
+            let Some((thread, id)) = port.find(local, source, datagram) else { return };
+            if thread != self.index {
+                let datagram = Datagram { peer: id, local, source, bytes: datagram.to_vec() };
+                elsewhere.entry(thread).or_default().push(datagram);
+            } else if let Some(peer) = peers.get_mut(&id) {
+                touched.insert(id);
+                shield(peer, |peer| peer.receive(now, local, source, datagram));
+            }
+        });
+        for (thread, datagrams) in elsewhere {
+            port.hand_over(thread, datagrams);
+        }
+    }
+
     fn close(&mut self, ids: &[u64], reason: &str, touched: &mut BTreeSet<u64>, now: Instant) {
         for id in ids {
             touched.insert(*id);
@@ -230,16 +267,11 @@ impl Engine {
         self.stop_by.is_some_and(|by| self.peers.is_empty() || now >= by)
     }
 
-    /// Does something with a peer. A panic ends that peer, and nobody else.
+    /// Does something with a peer, if it is here.
     fn guarded(&mut self, id: u64, action: impl FnOnce(&mut Peer, &mut ReadBuffers)) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let buffers = &mut self.buffers;
-        let outcome = catch_unwind(AssertUnwindSafe(|| action(peer, buffers)));
-        if let Err(panic) = outcome {
-            let words = panic.downcast_ref::<String>().map(String::as_str);
-            let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            peer.end(false, &format!("the engine failed on this peer: {words}"));
-        }
+        shield(peer, |peer| action(peer, buffers));
     }
 
     /// Notes when the peer has to be looked at again, or drops it if it is over.
@@ -259,7 +291,8 @@ impl Engine {
             && let Some(mut peer) = self.peers.remove(&id)
         {
             self.forwarders.gone(id, &peer.ended);
-            for socket in &peer.sockets {
+            self.handle.peers.fetch_sub(1, SeqCst);
+            for socket in &mut peer.sockets {
                 socket.close(&self.handle.poller);
             }
             let poller = &self.handle.poller;
@@ -267,5 +300,15 @@ impl Engine {
             let _ = catch_unwind(AssertUnwindSafe(|| peer.reach.close(poller)));
             let _ = catch_unwind(AssertUnwindSafe(|| drop(peer)));
         }
+    }
+}
+
+/// Does something with a peer. A panic ends that peer, and nobody else.
+fn shield(peer: &mut Peer, action: impl FnOnce(&mut Peer)) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| action(peer)));
+    if let Err(panic) = outcome {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        peer.end(false, &format!("the engine failed on this peer: {words}"));
     }
 }

@@ -22,6 +22,7 @@ use crate::mailbox::Mailbox;
 use crate::peer::{PeerShared, RESUME_BELOW};
 use crate::reach::{Access, Server, Transport, tls};
 use crate::sdp::{Parsed, read_candidate};
+use crate::threads::Threads;
 
 /// A description longer than this is not read.
 const MOST_SDP: usize = 256 << 10;
@@ -38,15 +39,27 @@ pub fn generate_certificate(py: Python<'_>) -> PyResult<(Bound<'_, PyBytes>, Bou
     Ok((PyBytes::new(py, &made.certificate), PyBytes::new(py, &made.private_key)))
 }
 
-/// The engine: one native thread that drives every peer of this process.
+/// An engine: native threads that drive peers.
 #[pyclass(frozen, module = "plait._native")]
-pub struct Engine(Arc<Handle>);
+pub struct Engine(Arc<Threads>);
 
 #[pymethods]
 impl Engine {
     #[new]
-    fn new() -> PyResult<Self> {
-        Handle::start().map(Self).map_err(|error| PyOSError::new_err(error.to_string()))
+    fn new(threads: usize, udp_port: Option<u16>) -> PyResult<Self> {
+        Ok(Self(Arc::new(Threads::start(threads, udp_port)?)))
+    }
+
+    /// How many peers each thread has.
+    #[getter]
+    fn load(&self) -> Vec<usize> {
+        self.0.load()
+    }
+
+    /// Datagrams at the shared port that were nobody's.
+    #[getter]
+    fn discarded(&self) -> u64 {
+        self.0.port.as_ref().map_or(0, |port| port.discarded.load(Relaxed))
     }
 
     /// False after `stop`, and in a forked child.
@@ -58,12 +71,13 @@ impl Engine {
     /// A queue of events for one event loop.
     fn mailbox(&self) -> PyResult<PyMailbox> {
         let mailbox =
-            Mailbox::new(self.0.next_id()).map_err(|error| PyOSError::new_err(error.to_string()))?;
-        Ok(PyMailbox { mailbox: Arc::new(mailbox), handle: Arc::clone(&self.0) })
+            Mailbox::new(Threads::next_id()).map_err(|error| PyOSError::new_err(error.to_string()))?;
+        Ok(PyMailbox { mailbox: Arc::new(mailbox), threads: Arc::clone(&self.0) })
     }
 
     /// A new peer, whose events go to `mailbox`. Certificate and key: DER. `servers`: how many times
     /// `server` will be called. `packets`: its media is forwarded, and not taken apart.
+    /// `beside`: a peer whose thread is to drive it too.
     #[allow(clippy::too_many_arguments)] // W3C's RTCConfiguration
     fn peer(
         &self,
@@ -75,28 +89,36 @@ impl Engine {
         servers: usize,
         packets: bool,
         initial_bitrate: Option<u64>,
+        beside: Option<&Peer>,
     ) -> PyResult<Peer> {
-        let shared = Arc::new(PeerShared::new(self.0.next_id()));
+        let id = Threads::next_id();
+        let thread = beside.map_or_else(|| self.0.idlest(), |peer| peer.shared.thread);
+        let shared = Arc::new(PeerShared::new(id, thread));
         let certificate = DtlsCert { certificate, private_key };
-        let config = PeerConfig { certificate, loopback, relay_only, packets, servers, initial_bitrate };
-        let peer = Peer { shared: Arc::clone(&shared), handle: Arc::clone(&self.0) };
+        let place = self.0.port.as_ref().map(|port| port.enter(id, thread));
+        let config =
+            PeerConfig { certificate, loopback, relay_only, packets, servers, initial_bitrate, place };
+        let peer = Peer { shared: Arc::clone(&shared), handle: Arc::clone(self.0.get(thread)) };
+        peer.handle.peers.fetch_add(1, SeqCst);
         let mailbox = Arc::clone(&mailbox.mailbox);
         peer.queue(Command::Open { peer: shared, mailbox, config })?;
         Ok(peer)
     }
 
-    /// A new forwarder, whose events go to `mailbox`.
-    fn forwarder(&self, mailbox: &PyMailbox) -> PyResult<Forwarder> {
-        let id = self.0.next_id();
-        let shared = Arc::new(PeerShared::new(id));
+    /// A new forwarder, whose events go to `mailbox`, in the thread of peer `beside`.
+    fn forwarder(&self, mailbox: &PyMailbox, beside: Option<&Peer>) -> PyResult<Forwarder> {
+        let thread = beside.map_or(0, |peer| peer.shared.thread);
+        let handle = self.0.get(thread);
+        let id = Threads::next_id();
+        let shared = Arc::new(PeerShared::new(id, thread));
         let order = forward::Order::Open { shared, mailbox: Arc::clone(&mailbox.mailbox) };
-        if self.0.send(Command::Forward { id, order }) {
-            return Ok(Forwarder::new(id, Arc::clone(&self.0)));
+        if handle.send(Command::Forward { id, order }) {
+            return Ok(Forwarder::new(id, Arc::clone(handle)));
         }
         Err(PyRuntimeError::new_err("the engine is not running in this process"))
     }
 
-    /// Closes all peers, with their goodbyes, and ends the thread.
+    /// Closes all peers, with their goodbyes, and ends the threads.
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.0.stop());
     }
@@ -106,7 +128,7 @@ impl Engine {
 #[pyclass(frozen, name = "Mailbox", module = "plait._native")]
 pub struct PyMailbox {
     mailbox: Arc<Mailbox>,
-    handle: Arc<Handle>,
+    threads: Arc<Threads>,
 }
 
 #[pymethods]
@@ -120,7 +142,7 @@ impl PyMailbox {
     fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for (peer, event) in self.mailbox.take(limit, DRAIN_BYTES) {
-            list.append(convert::letter(py, &self.handle, &peer, event)?)?;
+            list.append(convert::letter(py, self.threads.get(peer.thread), &peer, event)?)?;
         }
         Ok(list)
     }
@@ -128,7 +150,7 @@ impl PyMailbox {
 
 impl Drop for PyMailbox {
     fn drop(&mut self) {
-        self.handle.send(Command::CloseMailbox { id: self.mailbox.id });
+        self.threads.close_mailbox(self.mailbox.id);
     }
 }
 

@@ -21,11 +21,14 @@ mod negotiate;
 mod net;
 mod peer;
 mod pieces;
+mod port;
 mod reach;
 mod report;
 mod restart;
+mod routes;
 mod sdp;
 mod stats;
+mod threads;
 
 use pyo3::prelude::*;
 

@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn rings_once_until_emptied() {
         let mailbox = Mailbox::new(0).unwrap();
-        let peer = Arc::new(PeerShared::new(1));
+        let peer = Arc::new(PeerShared::new(1, 0));
         mailbox.put(&peer, low(1));
         assert!(rung(&mailbox));
         mailbox.put(&peer, low(2));
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn rings_again_for_what_is_left() {
         let mailbox = Mailbox::new(0).unwrap();
-        let peer = Arc::new(PeerShared::new(1));
+        let peer = Arc::new(PeerShared::new(1, 0));
         for key in 0..3 {
             mailbox.put(&peer, low(key));
         }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn stops_after_enough_bytes() {
         let mailbox = Mailbox::new(0).unwrap();
-        let peer = Arc::new(PeerShared::new(1));
+        let peer = Arc::new(PeerShared::new(1, 0));
         for key in 0..3 {
             mailbox.put(&peer, Event::ChannelData { key, binary: true, data: vec![0; 600] });
         }

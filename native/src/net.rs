@@ -10,6 +10,9 @@ use polling::{Event, PollMode, Poller};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
+use crate::peer::is_stun;
+use crate::port::Place;
+
 /// The largest UDP payload, and so the most that one coalesced read or segmented write carries.
 const LARGEST: usize = 65_507;
 /// What the kernel refused for now waits here; beyond it packets are lost, as on any network.
@@ -39,15 +42,57 @@ struct Run {
 }
 
 /// The descriptor, and what the kernel under it can do.
-struct Io {
+pub struct Io {
     socket: UdpSocket,
     state: UdpSocketState,
+    pub local: SocketAddr,
+}
+
+impl Io {
+    /// Binds to a port of `ip`; 0 takes a free one.
+    pub fn bind(ip: IpAddr, port: u16) -> io::Result<Self> {
+        let raw = RawSocket::new(Domain::for_address((ip, 0).into()), Type::DGRAM, Some(Protocol::UDP))?;
+        if ip.is_ipv6() {
+            raw.set_only_v6(true)?;
+        }
+        // Refusals only mean smaller buffers.
+        let _ = raw.set_recv_buffer_size(KERNEL_BUFFER);
+        let _ = raw.set_send_buffer_size(KERNEL_BUFFER);
+        raw.set_nonblocking(true)?;
+        raw.bind(&SocketAddr::new(ip, port).into())?;
+        let socket: UdpSocket = raw.into();
+        let state = UdpSocketState::new((&socket).into())?;
+        let local = socket.local_addr()?;
+        Ok(Self { socket, state, local })
+    }
+
+    /// Registers with the poller under `key`, to be told when there is something to read.
+    pub fn watch(&self, poller: &Poller, key: usize) -> io::Result<()> {
+        add(poller, &self.socket, Event::readable(key))
+    }
+
+    /// Takes the socket out of the poller; the descriptor closes when the last owner drops it.
+    pub fn unwatch(&self, poller: &Poller) {
+        let _ = poller.delete(&self.socket);
+    }
+}
+
+fn add(poller: &Poller, socket: &UdpSocket, event: Event) -> io::Result<()> {
+    // SAFETY: each owner deletes it from the poller before it is closed, or lives as long as the poller.
+    #[allow(unsafe_code)]
+    unsafe {
+        poller.add_with_mode(socket, event, PollMode::Level)
+    }
 }
 
 /// A handle for reading, so that the owner of the socket is free while it takes what was read.
 pub struct Reader(Arc<Io>);
 
 impl Reader {
+    pub fn new(io: Arc<Io>) -> Self {
+        Self(io)
+    }
+
     /// Reads what has arrived and hands on each datagram with its source.
     pub fn read(&self, buffers: &mut ReadBuffers, mut each: impl FnMut(Instant, SocketAddr, &[u8])) {
         let io = &self.0;
@@ -72,9 +117,13 @@ impl Reader {
     }
 }
 
-/// One UDP socket, bound to one local address.
+/// One UDP socket, bound to one local address; or a peer's end of one that all peers of the engine share.
 pub struct Socket {
     io: Arc<Io>,
+    /// None where the socket is the peer's own.
+    place: Option<Arc<Place>>,
+    /// A shared socket's descriptor once more, while the poller watches for room on behalf of this peer.
+    room: Option<UdpSocket>,
     pub local: SocketAddr,
     key: usize,
     waiting: VecDeque<Run>,
@@ -91,25 +140,22 @@ pub struct Socket {
 impl Socket {
     /// Binds to a free port of `ip` and registers with the poller under `key`.
     pub fn bind(ip: IpAddr, poller: &Poller, key: usize) -> io::Result<Self> {
-        let raw = RawSocket::new(Domain::for_address((ip, 0).into()), Type::DGRAM, Some(Protocol::UDP))?;
-        if ip.is_ipv6() {
-            raw.set_only_v6(true)?;
-        }
-        // Refusals only mean smaller buffers.
-        let _ = raw.set_recv_buffer_size(KERNEL_BUFFER);
-        let _ = raw.set_send_buffer_size(KERNEL_BUFFER);
-        raw.set_nonblocking(true)?;
-        raw.bind(&SocketAddr::new(ip, 0).into())?;
-        let socket: UdpSocket = raw.into();
-        let state = UdpSocketState::new((&socket).into())?;
-        let local = socket.local_addr()?;
-        // SAFETY: `Socket::close` (called by Drop of its owner) deletes it from the poller before it is closed.
-        #[allow(unsafe_code)]
-        unsafe {
-            poller.add_with_mode(&socket, Event::readable(key), PollMode::Level)?;
-        }
-        Ok(Self {
-            io: Arc::new(Io { socket, state }),
+        let io = Io::bind(ip, 0)?;
+        io.watch(poller, key)?;
+        Ok(Self::new(Arc::new(io), key, None))
+    }
+
+    /// A peer's end of a socket that is read elsewhere.
+    pub fn shared(io: Arc<Io>, key: usize, place: Arc<Place>) -> Self {
+        Self::new(io, key, Some(place))
+    }
+
+    fn new(io: Arc<Io>, key: usize, place: Option<Arc<Place>>) -> Self {
+        let local = io.local;
+        Self {
+            io,
+            place,
+            room: None,
             local,
             key,
             waiting: VecDeque::new(),
@@ -118,12 +164,17 @@ impl Socket {
             blocked: false,
             gone: false,
             lost: 0,
-        })
+        }
     }
 
     /// Takes the socket out of the poller; the descriptor closes when the value is dropped.
-    pub fn close(&self, poller: &Poller) {
-        let _ = poller.delete(&self.io.socket);
+    pub fn close(&mut self, poller: &Poller) {
+        if self.place.is_none() {
+            self.io.unwatch(poller);
+        }
+        if let Some(room) = self.room.take() {
+            let _ = poller.delete(room);
+        }
     }
 
     pub fn reader(&self) -> Reader {
@@ -132,6 +183,11 @@ impl Socket {
 
     /// Adds a datagram to what the next `flush` sends.
     pub fn push(&mut self, destination: SocketAddr, datagram: &[u8]) {
+        if let Some(place) = &self.place
+            && is_stun(datagram)
+        {
+            place.note_sent(datagram);
+        }
         let most = self.io.state.max_gso_segments();
         if let Some(run) = &mut self.run {
             let fits = run.destination == destination
@@ -177,8 +233,20 @@ impl Socket {
         }
         if blocked != self.blocked {
             self.blocked = blocked;
-            let interest = if blocked { Event::all(self.key) } else { Event::readable(self.key) };
+            self.watch_for_room(poller);
+        }
+    }
+
+    fn watch_for_room(&mut self, poller: &Poller) {
+        if self.place.is_none() {
+            let interest = if self.blocked { Event::all(self.key) } else { Event::readable(self.key) };
             let _ = poller.modify_with_mode(&self.io.socket, interest, PollMode::Level);
+        } else if let Some(room) = self.room.take() {
+            let _ = poller.delete(room);
+        } else if let Ok(room) = self.io.socket.try_clone() {
+            // A poller knows a descriptor once, and others of its peers write here as well.
+            let _ = add(poller, &room, Event::writable(self.key));
+            self.room = Some(room);
         }
     }
 

@@ -50,6 +50,8 @@ const MOST_ERRORS: usize = 100;
 #[derive(Default)]
 pub struct PeerShared {
     pub id: u64,
+    /// Which of the engine's threads drives it.
+    pub thread: usize,
     /// Channel bytes given to Python and not read by the application.
     pub unread: AtomicUsize,
     /// The engine holds packets back until `Request::Resume`.
@@ -63,8 +65,8 @@ pub struct PeerShared {
 }
 
 impl PeerShared {
-    pub fn new(id: u64) -> Self {
-        Self { id, ..Self::default() }
+    pub fn new(id: u64, thread: usize) -> Self {
+        Self { id, thread, ..Self::default() }
     }
 }
 
@@ -337,6 +339,9 @@ impl Peer {
         let input = Input::Receive(now, receive);
         if rtc.accepts(&input) {
             self.consent.hear(now);
+            if let Some(place) = self.config.place.as_ref().filter(|_| is_stun(datagram)) {
+                place.claim(destination, source, now);
+            }
             if is_stun(datagram) && self.sources.len() < MOST_SOURCES && !self.sources.contains(&source) {
                 self.sources.push(source);
             }

@@ -21,6 +21,10 @@ impl Peer {
         if self.config.relay_only {
             return false;
         }
+        if let (Some(place), Some(rtc)) = (&self.config.place, &mut self.rtc) {
+            place.name(&rtc.direct_api().local_ice_credentials().ufrag);
+            place.refresh();
+        }
         let hosts = gather::host_addresses(self.config.loopback);
         let lost = self.drop_addresses(&hosts, poller);
         let bound: Vec<IpAddr> =
@@ -58,9 +62,12 @@ impl Peer {
             return false;
         }
         // An address may have gone since it was listed, or not allow binding.
-        let Ok(socket) = Socket::bind(ip, poller, self.shared.id as usize * KEYS + place) else {
-            return false;
+        let key = self.shared.id as usize * KEYS + place;
+        let socket = match &self.config.place {
+            Some(port) => port.socket(ip, key),
+            None => Socket::bind(ip, poller, key),
         };
+        let Ok(socket) = socket else { return false };
         let candidate = Candidate::host(socket.local, "udp").ok();
         let added = candidate.and_then(|candidate| rtc.add_local_candidate(candidate).cloned());
         match free {

@@ -10,12 +10,23 @@ def generate_certificate() -> tuple[bytes, bytes]:
 
 @final
 class Engine:
-    """One native thread that drives every peer of this process."""
+    """Native threads that drive peers, all of them on one UDP port where one is given.
 
-    def __new__(cls) -> Engine: ...
+    Raises OSError where the port cannot be had.
+    """
+
+    def __new__(cls, threads: int, udp_port: int | None, /) -> Engine: ...
     @property
     def running(self) -> bool:
         """False after `stop`, and in a forked child."""
+
+    @property
+    def load(self) -> list[int]:
+        """How many peers each thread has."""
+
+    @property
+    def discarded(self) -> int:
+        """Count the datagrams at the UDP port that were for no peer."""
 
     def mailbox(self) -> Mailbox:
         """Make a queue of events for one event loop."""
@@ -30,20 +41,22 @@ class Engine:
         servers: int,
         packets: bool,
         initial_bitrate: int | None,
+        beside: Peer | None,
         /,
     ) -> Peer:
         """Make a peer whose events go to `mailbox`; `Peer.server` will be called `servers` times.
 
-        With `packets` its media is forwarded, and never frames.
+        With `packets` its media is forwarded, and never frames. The thread of `beside` drives it, or that
+        with the fewest peers.
 
         Certificate and key: DER.
         """
 
-    def forwarder(self, mailbox: Mailbox, /) -> Forwarder:
-        """Make a forwarder whose events go to `mailbox`."""
+    def forwarder(self, mailbox: Mailbox, beside: Peer | None, /) -> Forwarder:
+        """Make a forwarder whose events go to `mailbox`, in the thread of peer `beside`."""
 
     def stop(self) -> None:
-        """Close all peers, with their goodbyes, and end the thread."""
+        """Close all peers, with their goodbyes, and end the threads."""
 
 @final
 class Mailbox:

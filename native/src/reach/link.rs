@@ -73,7 +73,7 @@ impl Link {
         }
     }
 
-    pub fn close(&self, poller: &Poller) {
+    pub fn close(&mut self, poller: &Poller) {
         match self {
             Self::Udp(socket, _) => socket.close(poller),
             Self::Stream(stream) => stream.close(poller),

@@ -9,6 +9,7 @@ async with PeerConnection() as peer:
 
 from plait.rtc.certificate import Certificate
 from plait.rtc.channel import DataChannel
+from plait.rtc.engine import Engine
 from plait.rtc.errors import ChannelClosed, NegotiationError, NoCommonCodec, PeerClosed, RtcError
 from plait.rtc.forward import Forwarder, Forwarding, SourceLost
 from plait.rtc.ice import IceCandidate, IceCandidateError, IceServer, SessionDescription
@@ -21,6 +22,7 @@ __all__ = [
     "ChannelClosed",
     "DataChannel",
     "EncodedFrame",
+    "Engine",
     "Forwarder",
     "Forwarding",
     "IceCandidate",

@@ -14,7 +14,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from plait.rtc import loop
+from plait.rtc import engine
 from plait.rtc.errors import NegotiationError, NoCommonCodec, PeerClosed
 
 if TYPE_CHECKING:
@@ -130,8 +130,11 @@ class Forwarder:
         self._viewers: dict[tuple[int, str], Forwarding] = {}
         self._requests: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
-        self._mailbox = loop.mailbox()
-        self._native = self._mailbox.forwarder()
+        if sources:
+            self._mailbox, self._native = sources[0].make_forwarder()
+        else:
+            self._mailbox = engine.default().mailbox()
+            self._native = self._mailbox.forwarder(None)
         self._mailbox.attach(self._native.id, self)
         self._started = self._set(sources)
 

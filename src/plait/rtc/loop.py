@@ -1,18 +1,14 @@
-"""The engine and the event loops: one native thread for the process, one mailbox for each loop."""
+"""Where the engine and an event loop meet: one mailbox for each loop."""
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import logging
-import os
-import threading
-import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
-from plait import _native
-
 if TYPE_CHECKING:
+    import asyncio
+
+    from plait import _native
     from plait.rtc.certificate import Certificate
 
 _logger = logging.getLogger("plait.rtc")
@@ -29,10 +25,11 @@ class Receiver(Protocol):
 
 
 class Mailbox:
-    """The events of every peer that belongs to one event loop."""
+    """The events of every peer of one engine that belongs to one event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._native = engine().mailbox()
+    def __init__(self, loop: asyncio.AbstractEventLoop, engine: _native.Engine) -> None:
+        self._engine = engine
+        self._native = engine.mailbox()
         self._peers: dict[int, Receiver] = {}
         # The loop holds the mailbox (by its reader), and not the other way round: when the loop is
         # closed and gone, so is the mailbox, and the engine closes its peers.
@@ -47,14 +44,15 @@ class Mailbox:
         servers: int = 0,
         packets: bool = False,
         initial_bitrate: int | None = None,
+        beside: _native.Peer | None = None,
     ) -> _native.Peer:
         """Make a native peer whose events come here; `attach` says to whom."""
-        options = (loopback, relay_only, servers, packets, initial_bitrate)
-        return engine().peer(self._native, certificate.der, certificate.private_key, *options)
+        options = (loopback, relay_only, servers, packets, initial_bitrate, beside)
+        return self._engine.peer(self._native, certificate.der, certificate.private_key, *options)
 
-    def forwarder(self) -> _native.Forwarder:
-        """Make a native forwarder whose events come here."""
-        return engine().forwarder(self._native)
+    def forwarder(self, beside: _native.Peer | None) -> _native.Forwarder:
+        """Make a native forwarder whose events come here, in the thread of `beside`."""
+        return self._engine.forwarder(self._native, beside)
 
     def attach(self, peer: int, receiver: Receiver) -> None:
         """Hand the events of peer number `peer` to `receiver`, which is kept alive until `detach`."""
@@ -64,8 +62,15 @@ class Mailbox:
         """Stop handing on events."""
         self._peers.pop(peer, None)
 
-    def _drain(self) -> None:
-        for peer, kind, arguments in self._native.drain(_BATCH):
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand on what is left, and leave the event loop; the engine is stopped already."""
+        while self._drain():
+            pass
+        loop.remove_reader(self._native.fileno())
+
+    def _drain(self) -> bool:
+        letters = self._native.drain(_BATCH)
+        for peer, kind, arguments in letters:
             receiver = self._peers.get(peer)
             if receiver is None:
                 continue
@@ -74,52 +79,4 @@ class Mailbox:
             except Exception:
                 # A callback of the application raised; the events of others must not be lost for it.
                 _logger.exception("an event handler of a peer connection raised")
-
-
-_lock = threading.Lock()
-_engine: _native.Engine | None = None
-_mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Mailbox]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-def engine() -> _native.Engine:
-    """Return the engine of this process; it starts here, when it is first needed."""
-    global _engine  # noqa: PLW0603 - one engine for the process is the design
-    with _lock:
-        if _engine is None:
-            _engine = _native.Engine()
-        return _engine
-
-
-def mailbox() -> Mailbox:
-    """Return the mailbox of the running event loop.
-
-    Raises:
-        RuntimeError: no loop is running.
-    """
-    loop = asyncio.get_running_loop()
-    known = _mailboxes.get(loop)
-    box = known() if known else None
-    if box is None:
-        box = Mailbox(loop)
-        _mailboxes[loop] = weakref.ref(box)
-    return box
-
-
-def _forget() -> None:
-    """Start afresh in a forked child: threads do not survive a fork, and the parent's peers are not ours."""
-    global _engine, _lock  # noqa: PLW0603 - see engine()
-    _engine = None
-    _lock = threading.Lock()
-    _mailboxes.clear()
-
-
-def _stop() -> None:
-    """Say goodbye to the far ends of the peers that are still open."""
-    if _engine is not None:
-        _engine.stop()
-
-
-os.register_at_fork(after_in_child=_forget)
-atexit.register(_stop)
+        return bool(letters)

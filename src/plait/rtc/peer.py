@@ -7,7 +7,8 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from plait.rtc import loop, servers
+from plait.rtc import engine as engines
+from plait.rtc import servers
 from plait.rtc.certificate import Certificate
 from plait.rtc.channels import Channels
 from plait.rtc.errors import NegotiationError, PeerClosed
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from plait import _native
+    from plait.rtc import loop
     from plait.rtc.channel import DataChannel
+    from plait.rtc.engine import Engine
     from plait.rtc.ice import IceServer
     from plait.rtc.track import Direction, Kind, Transceiver
 
@@ -38,6 +41,7 @@ class PeerConnection:
 
     Attributes:
         certificate: what we show in DTLS.
+        engine: what drives it.
         connection_state: as in W3C; "failed" and "closed" are final.
         close_reason: why it is over, in words; empty before.
         transceivers: the media lines, ours and the far end's.
@@ -55,6 +59,8 @@ class PeerConnection:
         codecs: Sequence[str] = (),
         packets: bool = False,
         initial_bitrate: int | None = None,
+        engine: Engine | None = None,
+        beside: PeerConnection | None = None,
     ) -> None:
         """Make a connection; nothing is sent before an offer is made or accepted.
 
@@ -71,9 +77,12 @@ class PeerConnection:
             initial_bitrate: in bits a second; switches transport-wide congestion control on, with this as
                 its first estimate, and the pacer, which sends no faster than the estimate. For media whose
                 sender follows `on_bandwidth_estimate`; data channels have SCTP's own control.
+            engine: what drives it; the process's own where none is given.
+            beside: another connection, whose engine and thread drive this one too; forwarding needs that.
 
         Raises:
-            ValueError: the URL of a server is none, or the policy.
+            ValueError: the URL of a server is none, or the policy; or `beside` has another engine.
+            RuntimeError: the engine is closed.
         """
         if ice_transport_policy not in ("all", "relay"):
             raise ValueError(f"not an ICE transport policy: {ice_transport_policy!r}")
@@ -101,7 +110,10 @@ class PeerConnection:
         self._requests: dict[int, asyncio.Future[Any]] = {}
         self._request_numbers = itertools.count(1)
         self._changed = asyncio.Event()
-        self._mailbox = loop.mailbox()
+        if beside is not None and engine not in (None, beside.engine):
+            raise ValueError("`beside` is a connection of another engine")
+        self.engine: Engine = beside.engine if beside else engine or engines.default()
+        self._mailbox = self.engine.mailbox()
         self._native: _native.Peer = self._mailbox.peer(
             self.certificate,
             loopback=loopback,
@@ -109,6 +121,7 @@ class PeerConnection:
             servers=len(self._servers),
             packets=packets,
             initial_bitrate=initial_bitrate,
+            beside=beside._native if beside else None,  # noqa: SLF001 - the same class
         )
         self._mailbox.attach(self._native.id, self)
         self._channels = Channels(self._native)
@@ -405,6 +418,10 @@ class PeerConnection:
     def number(self) -> int:
         """The engine's number of this connection."""
         return self._native.id
+
+    def make_forwarder(self) -> tuple[loop.Mailbox, _native.Forwarder]:
+        """Make a forwarder in the engine's thread of this connection."""
+        return self._mailbox, self._mailbox.forwarder(self._native)
 
     def send_frame(self, mid: str, frame: EncodedFrame) -> bool:
         """Send a frame on a media line; see `Transceiver.send`."""

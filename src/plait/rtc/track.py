@@ -13,7 +13,9 @@ from plait.rtc.forward import Forwarder
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from plait import _native
     from plait.rtc.forward import Forwarding
+    from plait.rtc.loop import Mailbox
 
 Kind = Literal["audio", "video"]
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
@@ -52,6 +54,9 @@ class LineOwner(Protocol):
 
     def send_frame(self, mid: str, frame: EncodedFrame) -> bool:
         """Send a frame on a media line."""
+
+    def make_forwarder(self) -> tuple[Mailbox, _native.Forwarder]:
+        """Make a forwarder in the engine's thread of this connection."""
 
     def request_keyframe(self, mid: str) -> None:
         """Ask for a keyframe on a media line."""
@@ -168,6 +173,10 @@ class Transceiver:
     def line(self) -> tuple[int, str]:
         """What the engine knows this line by: its connection's number, and its mid."""
         return self._owner.number, self.mid
+
+    def make_forwarder(self) -> tuple[Mailbox, _native.Forwarder]:
+        """Make what a `Forwarder` of this line is in the engine."""
+        return self._owner.make_forwarder()
 
     async def forward_to(
         self,
