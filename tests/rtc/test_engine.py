@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
 import re
 import socket
 import struct
@@ -18,9 +20,16 @@ WITHIN = 20
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that no address uses, outside of the range that the kernel gives away."""
+    while True:
+        number = random.randrange(20_000, 30_000)  # noqa: S311 - no secret
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for family, every in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - to ask
+                probe = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((every, number))
+            return number
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Engine:
 
         Raises:
             ValueError: a number is out of range.
-            OSError: the port is in use on one of the addresses, or not allowed (EADDRINUSE, EACCES).
+            OSError: the port is in use on one of the addresses, which the message names, or not allowed.
         """
         if not 1 <= threads <= _MOST_THREADS:
             raise ValueError(f"an engine has 1 to {_MOST_THREADS} threads, not {threads}")
