@@ -22,9 +22,9 @@ WITHIN = 20
 def free_port() -> int:
     """A port that no address uses, outside of the range that the kernel gives away."""
     while True:
-        number = random.randrange(20_000, 30_000)  # noqa: S311 - no secret
+        number = random.randrange(20_000, 30_000)
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            for family, every in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - to ask
+            for family, every in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
                 probe = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
                 if family == socket.AF_INET6:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
