@@ -146,7 +146,7 @@ async def running(directory: Path, *more: str):
     if shutil.which("turnserver") is None:
         pytest.skip("coturn is missing (apt install coturn)")
     authority = trustme.CA()
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate = authority.issue_cert("localhost", "127.0.0.1", "::1")
     certificate.private_key_and_cert_chain_pem.write_to_path(str(directory / "server.pem"))
     turn = Turn(free_port(), free_port(), authority.cert_pem.bytes().decode(), directory / "turnserver.log")
     lines = [
