@@ -46,6 +46,9 @@ class Negotiation:
         self._has_channels = False
         self._early: list[IceCandidate | None] | None = []  # ours, until our offer is on its way
         self.peer.on_ice_candidate = self._found
+        self.peer.on_negotiation_needed = (
+            self._offer_soon
+        )  # where this machine changes networks
         call.on_candidate = self._add
         call.on_bye = self._gone
         self._start(self._answer_offers())
@@ -138,7 +141,13 @@ class Negotiation:
                 early, self._early = self._early, None
                 for candidate in early or ():
                     self._call.send_candidate(candidate)
-                await self.peer.set_answer(SessionDescription("answer", await answering))
+                try:
+                    answer = await answering
+                except PlaitError:
+                    if self.peer.signaling_state == "stable":
+                        continue  # the other end's offer came first; what is still due is told again
+                    raise
+                await self.peer.set_answer(SessionDescription("answer", answer))
         except (PlaitError, RtcError) as error:
             self.error = self.error or error
             await self.peer.close()

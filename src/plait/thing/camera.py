@@ -12,9 +12,10 @@ from msgspec import Meta
 from plait.media import Fanout, Source, SourceError, Viewer, profiles
 from plait.rtc import IceCandidate, IceServer, NegotiationError, PeerConnection, SessionDescription
 from plait.thing.affordances import event, prop
+from plait.thing.offers import Offers
 from plait.thing.state_folder import certificate_of
 from plait.thing.thing import Thing
-from plait.wire.errors import InvalidMessage, UnknownOperation
+from plait.wire.errors import ActionFailed, InvalidMessage, UnknownOperation
 
 if TYPE_CHECKING:
     import ssl as tls
@@ -177,9 +178,13 @@ class _View:
         peer.on_connection_state_change = self._state_changed
         peer.on_data_channel = self._channel_opened
         call.on_candidate = self._take_candidate
+        offers = Offers(call, peer)
         self._end_after(CONNECT_WITHIN, "no path to the viewer was found")
         try:
             async for offer in call.offers():
+                if offers.out:
+                    offer.refuse(ActionFailed("The camera's own offer came first"))
+                    continue
                 try:
                     answer = await peer.accept(SessionDescription("offer", offer.sdp))
                 except NegotiationError as error:
@@ -193,6 +198,7 @@ class _View:
                     return
                 offer.answer(answer.sdp)
         finally:
+            offers.close()
             self._end_after(None)
             self._leave()
             for echo in self._echoes:
