@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from plait.rtc import PeerConnection, PerfectNegotiation
+from plait.rtc import Engine, PeerConnection, PerfectNegotiation
 
 
 async def address(peer: PeerConnection) -> str:
@@ -20,7 +20,9 @@ async def address(peer: PeerConnection) -> str:
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    async with PeerConnection(loopback=False) as a, PeerConnection(loopback=False) as b:
+    # With a port given, all of one end's connections share it.
+    engine = Engine(udp_port=int(sys.argv[1])) if len(sys.argv) > 1 else None
+    async with PeerConnection(loopback=False, engine=engine) as a, PeerConnection(loopback=False) as b:
         ends: list[PerfectNegotiation] = []
         ends.append(PerfectNegotiation(a, lambda s: ends[1].receive(s), polite=True))  # noqa: PLW0108 - it is made next
         ends.append(PerfectNegotiation(b, ends[0].receive, polite=False))

@@ -137,11 +137,12 @@ def namespace():
         ip("netns", "del", name)
 
 
-async def test_a_network_that_changes_restarts_ice_by_itself(namespace):
+@pytest.mark.parametrize("port", [[], ["7000"]])
+async def test_a_network_that_changes_restarts_ice_by_itself(namespace, port):
     """From one address to another while messages flow; see `_roaming.py` for the program inside."""
     program = Path(__file__).with_name("_roaming.py")
     process = await asyncio.create_subprocess_exec(
-        *("ip", "netns", "exec", namespace, sys.executable, str(program)),
+        *("ip", "netns", "exec", namespace, sys.executable, str(program), *port),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -46,9 +46,7 @@ class Negotiation:
         self._has_channels = False
         self._early: list[IceCandidate | None] | None = []  # ours, until our offer is on its way
         self.peer.on_ice_candidate = self._found
-        self.peer.on_negotiation_needed = (
-            self._offer_soon
-        )  # where this machine changes networks
+        self.peer.on_negotiation_needed = self._offer_soon  # where this machine changes networks
         call.on_candidate = self._add
         call.on_bye = self._gone
         self._start(self._answer_offers())
