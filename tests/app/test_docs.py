@@ -16,7 +16,7 @@ def blocks(name: str) -> list[str]:
 
 
 async def test_the_heater_of_the_docs(tmp_path):
-    thing, test = blocks("things.md")
+    thing, test, *_ = blocks("things.md")
     scope: dict = {"__name__": "heater"}
     exec(thing, scope)
     heater = scope["Heater"]("urn:dev:heater")

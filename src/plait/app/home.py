@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from plait.app.call import Call
+    from plait.app.link import LinkOpener
     from plait.transport.client import State
     from plait.wire.errors import PlaitError
     from plait.wire.messages import Message
@@ -77,6 +78,7 @@ class Home:
         on_state: told of the connection: "connected", "resumed", "lost", "connecting", "closed".
         client: the session under it.
         watching: who watches what.
+        links: the open links, by id.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Home:
         self._things: dict[str, ThingState] = {}
         self.watching = Watching(self.client, self.state_of)
         self._calls: dict[str, Call] = {}
+        self.links: dict[str, LinkOpener] = {}
         self._known = asyncio.Event()  # the hub has told its things
         self._news = asyncio.Event()  # set and cleared with every change to `_things`
         self._refused: PlaitError | None = None
@@ -258,6 +261,8 @@ class Home:
         if state in {"connected", "closed"}:
             for call in tuple(self._calls.values()):
                 call.lose("the connection to the hub was lost")
+        for link in tuple(self.links.values()):
+            link.moved(state)
         if state == "closed":
             self._closed = True
             self._tell_news()
@@ -274,6 +279,9 @@ class Home:
                 await self._changed(thing_id, message)
             case messages.SIGNAL:
                 await self._signalled(message)
+            case messages.LINK | messages.END_LINK:
+                if (link := self.links.get(str(message.call))) is not None:
+                    link.take(message)
             case messages.ERROR if message.error is not UNSET:
                 log.error("the hub says: %s", from_problem(message.error))
             case operation if message.message_type == "request":

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from plait.app.changes import Change
     from plait.app.home import Home
+    from plait.app.link import LinkOpener
     from plait.wire.messages import Presence, ThingState
 
 PATIENCE = 10.0
@@ -211,6 +212,16 @@ class ThingProxy:
     def call(self) -> Call:
         """Return a WebRTC call to it: `async with lamp.call() as call: …`; see `plait.app.call.Call`."""
         return Call(self._home, self.id)
+
+    def link(self, *, direct: bool = True) -> LinkOpener:
+        """Return a link to it: `async with lamp.link() as link: …`; see `plait.link.Link`.
+
+        Args:
+            direct: look for a direct path, and move to it when it is better.
+        """
+        from plait.app.link import LinkOpener  # noqa: PLC0415 - an app without links needs no engine
+
+        return LinkOpener(self._home, self.id, direct=direct)
 
     async def _ask(self, operation: str, patience: float, **members: Any) -> messages.Message:
         try:

@@ -20,6 +20,7 @@ from plait.hub.metrics import Metrics
 from plait.hub.outbox import Traffic
 from plait.hub.rooms.actions import Actions
 from plait.hub.rooms.events import Events
+from plait.hub.rooms.links import Links
 from plait.hub.rooms.properties import Properties
 from plait.hub.rooms.registry import Registry
 from plait.hub.rooms.signaling import Signaling
@@ -70,6 +71,7 @@ class Hub:
                 actions,
                 Events(things, store=store, bus=bus, access=access),
                 Signaling(things, access=access, clients=clients, ice_servers=settings.ice_servers),
+                Links(things, access=access, clients=clients, ice_servers=settings.ice_servers),
             )
             clients.rooms = rooms
             dispatch = Dispatch(rooms)

@@ -13,6 +13,7 @@ from msgspec import UNSET
 from plait import __version__
 from plait.thing.answers import Answers
 from plait.thing.call import Calls
+from plait.thing.links import Links
 from plait.thing.state import state_of
 from plait.transport.client import Client
 from plait.wire import messages
@@ -78,6 +79,7 @@ class Service:
         )
         self._answers = Answers(thing)
         self._calls = Calls(thing, self._client)
+        self._links = Links(thing, self._client)
         self._working = 0
         self._left_out: set[str] = set()  # properties whose last reading found no place
         self._refused: asyncio.Future[None] | None = None
@@ -106,6 +108,7 @@ class Service:
         finally:
             main.cancel()
             await self._calls.close()
+            await self._links.close()
             await self._client.close()
             self._state.detach()
             connection.cancel()
@@ -150,6 +153,7 @@ class Service:
             self._refused.set_exception(error)
 
     def _moved(self, state: State) -> None:
+        self._links.moved(state)
         if state == "connected":
             self._calls.lose("the connection to the hub was lost")
         elif state == "resumed":
@@ -165,10 +169,14 @@ class Service:
     def _take(self, message: Message) -> Awaitable[None] | None:
         if message.operation == messages.READ_PROPERTY and message.message_type == "request":
             self._client.respond(message, **self._answers.read(message))  # there at once: no task for it
+        elif message.operation == messages.OPEN_LINK and message.message_type == "request":
+            self._client.respond(message, **self._links.answer(message))
         elif message.message_type == "request":
             return self._respond(message)
         elif message.operation == messages.SIGNAL:
             self._calls.take(message)
+        elif message.operation in (messages.LINK, messages.END_LINK):
+            self._links.take(message)
         elif message.operation == messages.ERROR and message.error is not UNSET and self._known:
             log.error("%s: the hub says: %s", self._thing.title, from_problem(message.error))
         return None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import ssl as tls
     from collections.abc import Mapping, Sequence
 
+    from plait.link.link import Link
     from plait.thing.call import Call
     from plait.wire.description import (
         Description,
@@ -152,6 +153,10 @@ class Thing:
 
     async def main(self) -> None:
         """Do the device's own work. Override it; it may return."""
+
+    async def on_link(self, link: Link) -> None:
+        """Take a link. Override it where apps are to speak to the device beside its affordances."""
+        await link.closed.wait()
 
     async def on_call(self, call: Call) -> None:
         """Take a call. Override it where the device has a camera, sound or data channels."""

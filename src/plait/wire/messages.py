@@ -48,6 +48,9 @@ OBSERVE_THINGS: Final = "observethings"
 READ_HISTORY: Final = "readhistory"
 OPEN_CALL: Final = "opencall"
 SIGNAL: Final = "signal"
+OPEN_LINK: Final = "openlink"
+LINK: Final = "link"
+END_LINK: Final = "endlink"
 ERROR: Final = "error"
 
 SESSION_OPERATIONS: Final = frozenset({HELLO, ACK, PING, ERROR})

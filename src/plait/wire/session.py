@@ -18,12 +18,15 @@ from msgspec import UNSET
 
 from plait.wire.codec import Encoded
 from plait.wire.errors import InvalidMessage, SessionLost
-from plait.wire.messages import ACK, SESSION_OPERATIONS, SIGNAL, notification
+from plait.wire.messages import ACK, END_LINK, LINK, SESSION_OPERATIONS, SIGNAL, notification
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from plait.wire.messages import Message
+
+_OF_A_SESSION: Final = frozenset({SIGNAL, LINK, END_LINK})
+"""What means the session alone in which it was sent."""
 
 LIMIT: Final = 8 << 20
 """How much may wait for an acknowledgement, in encoded bytes."""
@@ -192,7 +195,7 @@ class Session:
         again = [
             encoded
             for encoded in self._kept
-            if encoded.message.message_type != "response" and encoded.message.operation != SIGNAL
+            if encoded.message.message_type != "response" and encoded.message.operation not in _OF_A_SESSION
         ]
         self._restart()
         self.id = id

@@ -1,0 +1,154 @@
+"""An app's links: opened through the hub, kept through its absence, closed by either end.
+
+async with lamp.link() as link:
+    control = link.channel("control")
+    await control.send("hello")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from plait.link.direct import Direct
+from plait.link.hub import HubCarrier, take
+from plait.link.link import Link
+from plait.transport.reconnect import Backoff
+from plait.wire import messages
+from plait.wire.errors import InvalidMessage, LinkLost, PlaitError, SessionLost
+from plait.wire.link import VERSION
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from plait.app.home import Home
+    from plait.wire.messages import Message
+
+FLUSH: Final = 2.0
+"""Seconds that what was sent has to arrive when the block is left."""
+
+
+class LinkOpener:
+    """Opens a link on `async with`, and keeps it open; `ThingProxy.link` makes one.
+
+    Args:
+        home: the hub.
+        thing_id: the other end.
+        direct: whether to look for a direct path.
+    """
+
+    def __init__(self, home: Home, thing_id: str, *, direct: bool) -> None:
+        self._home = home
+        self._thing_id = thing_id
+        self._wants_direct = direct
+        self._link: Link | None = None
+        self._direct: Direct | None = None
+        self._reopening: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Link:
+        """Open it.
+
+        Raises:
+            Offline: the thing is not there.
+            Forbidden: the user may not control it.
+            UnknownOperation: it takes no links.
+        """
+        opened = await self._ask(None)
+        link = self._link = Link(opened["link"])
+        self._home.links[link.id] = self
+        self._carry()
+        if self._wants_direct:
+            self._direct = Direct(link, offers=True, ice_servers=opened.get("iceServers", ()))
+        return link
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        link = self._link
+        assert link is not None  # noqa: S101 - entered before
+        if kind is None and not link.closed.is_set():
+            await link.settled(FLUSH)
+        if self._reopening is not None:
+            self._reopening.cancel()
+        if not link.closed.is_set():
+            with suppress(PlaitError):
+                self._home.client.notify(
+                    messages.END_LINK, thing_id=self._thing_id, call=link.id, data={"reason": "closed"}
+                )
+        del self._home.links[link.id]
+        link.close()
+        if self._direct is not None:
+            await self._direct.close()
+
+    async def _ask(self, link_id: str | None) -> dict[str, Any]:
+        asked: dict[str, Any] = {"versions": [VERSION]}
+        if link_id is not None:
+            asked["link"] = link_id
+        answer = await self._home.client.request(messages.OPEN_LINK, thing_id=self._thing_id, input=asked)
+        output = answer.output
+        if not isinstance(output, dict) or not isinstance(output.get("link"), str):
+            raise InvalidMessage("The hub opened a link without an id", field="/output/link")
+        if output.get("version") != VERSION:
+            raise InvalidMessage(
+                f"The thing speaks version {output.get('version')} of links, we speak {VERSION}",
+                field="/output/version",
+            )
+        return output
+
+    def _carry(self) -> None:
+        assert self._link is not None  # noqa: S101 - opened before
+        self._link.opened("hub", HubCarrier(self._home.client, self._thing_id, self._link.id))
+
+    # What `Home` hands on
+
+    def take(self, message: Message) -> None:
+        """Take a packet, or the end."""
+        link = self._link
+        if link is None:
+            return
+        if message.operation == messages.LINK:
+            take(link, message)
+            return
+        told = message.data if isinstance(message.data, dict) else {}
+        if told.get("final"):
+            link.close(LinkLost(str(told.get("reason") or "the thing has ended the link")))
+        else:
+            self.moved("connected")
+
+    def moved(self, state: str) -> None:
+        """Follow the session: what it carried goes on with it, or is opened anew."""
+        link = self._link
+        if link is None or link.closed.is_set():
+            return
+        if state == "resumed":
+            self._carry()
+        elif state == "lost":
+            link.lost("hub")
+        elif state == "connected":
+            link.lost("hub")
+            if self._reopening is None or self._reopening.done():
+                self._reopening = asyncio.create_task(self._reopen(link), name=f"link {link.id}")
+        elif state == "closed":
+            link.close(SessionLost("the connection to the hub is closed"))
+
+    async def _reopen(self, link: Link) -> None:
+        """Ask until the thing is there: on a direct path the link goes on meanwhile."""
+        backoff = Backoff()
+        while not link.closed.is_set():
+            try:
+                opened = await self._ask(link.id)
+            except PlaitError as error:
+                if not error.retry:
+                    link.close(error)
+                    return
+                await asyncio.sleep(backoff.wait())
+                continue
+            if not opened.get("known"):
+                link.close(LinkLost("the thing has begun anew and does not know the link any more"))
+                return
+            self._carry()
+            return

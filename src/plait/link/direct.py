@@ -1,0 +1,192 @@
+"""The direct strand: two data channels of a peer connection, negotiated over the link itself.
+
+Only imported once a link is open: without one, no engine is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from plait.rtc import (
+    IceCandidate,
+    IceServer,
+    PeerConnection,
+    PerfectNegotiation,
+    RtcError,
+    SessionDescription,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from plait.link.channel import Channel
+    from plait.link.link import Link
+    from plait.rtc import DataChannel
+    from plait.wire.link import Lane
+
+SURE: Final = "plait.link"
+FAST: Final = "plait.link.fast"
+SIGNALS: Final = "~signals"
+"""The link's own channel, on which the two ends negotiate."""
+
+ROOM: Final = 128 << 10
+"""Bytes that may wait in a data channel: what a steering command has to wait for."""
+
+RETRY: Final = (1.0, 30.0)
+"""Seconds until another connection is tried where one has failed: at first, and at the most."""
+
+_log = logging.getLogger("plait.link")
+
+
+class _Channels:
+    """Carries packets on the two data channels."""
+
+    lanes: tuple[Lane, ...] = ("fast", "sure")
+
+    def __init__(self, sure: DataChannel, fast: DataChannel) -> None:
+        self._by_lane: dict[Lane, DataChannel] = {"sure": sure, "fast": fast}
+
+    def room(self, lane: Lane) -> bool:
+        return self._by_lane[lane].buffered_amount < ROOM
+
+    def send(self, lane: Lane, packet: bytes) -> None:
+        try:
+            self._by_lane[lane].send_nowait(packet)
+        except (RtcError, BufferError) as error:
+            raise OSError(str(error)) from error
+
+
+class Direct:
+    """Keeps a direct path for a link, for as long as the link lasts.
+
+    Args:
+        link: this end of it.
+        offers: whether this end makes the connection, and makes another where one has failed.
+        ice_servers: W3C `RTCIceServer` dictionaries.
+    """
+
+    def __init__(self, link: Link, *, offers: bool, ice_servers: Sequence[Mapping[str, Any]]) -> None:
+        self._link = link
+        self._offers = offers
+        self._servers = [IceServer.from_dict(server) for server in ice_servers]
+        self._peer: PeerConnection | None = None
+        self._negotiation: PerfectNegotiation | None = None
+        self._generation = 0
+        self._wait = RETRY[0]
+        self._open: dict[str, DataChannel] = {}
+        self._signals: Channel = link.channel(SIGNALS, priority=255)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._start(self._listen())
+        if offers:
+            self._begin(1)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._peer is not None:
+            await self._peer.close()
+
+    # Connections. Each has a generation, so that signals of the one before are not taken for this one's.
+
+    def _begin(self, generation: int) -> None:
+        before, self._peer = self._peer, PeerConnection(ice_servers=self._servers)
+        if before is not None:
+            self._start(before.close())
+        peer, self._generation = self._peer, generation
+        self._open = {}
+        self._negotiation = PerfectNegotiation(peer, self._tell, polite=not self._offers)
+        peer.on_connection_state_change = lambda state: self._changed(peer, state)
+        if self._offers:
+            self._adopt(peer.create_data_channel(SURE))
+            self._adopt(peer.create_data_channel(FAST, ordered=False, max_retransmits=0))
+        else:
+            peer.on_data_channel = self._adopt
+
+    def _adopt(self, channel: DataChannel) -> None:
+        if channel.label not in (SURE, FAST):
+            channel.close()
+            return
+        channel.on_message = self._take
+        self._start(self._opened(channel, self._generation))
+
+    def _take(self, message: bytes | str) -> None:
+        self._link.receive("direct", message if isinstance(message, bytes) else b"\xff")
+
+    async def _opened(self, channel: DataChannel, generation: int) -> None:
+        try:
+            await channel.opened()
+        except RtcError:
+            return
+        if generation != self._generation:
+            return
+        self._open[channel.label] = channel
+        channel.on_close = lambda: self._link.lost("direct") if generation == self._generation else None
+        if len(self._open) == 2:
+            self._wait = RETRY[0]
+            relayed = await self._relayed()
+            self._link.opened("direct", _Channels(self._open[SURE], self._open[FAST]), relayed=relayed)
+
+    async def _relayed(self) -> bool:
+        try:
+            report = await self._peer.stats() if self._peer is not None else {}
+        except RtcError:
+            return False
+        pair = report.get("CP", {})
+        ends = (report.get(str(pair.get(end)), {}) for end in ("localCandidateId", "remoteCandidateId"))
+        return any(candidate.get("candidateType") == "relay" for candidate in ends)
+
+    def _changed(self, peer: PeerConnection, state: str) -> None:
+        if peer is not self._peer or state not in ("failed", "closed"):
+            return
+        self._link.lost("direct")
+        if self._offers and not self._link.closed.is_set():
+            _log.info(
+                "link %s: no direct path: %s; again in %.0f s", self._link.id, peer.close_reason, self._wait
+            )
+            self._start(self._again(self._generation + 1, self._wait))
+            self._wait = min(RETRY[1], self._wait * 2)
+
+    async def _again(self, generation: int, wait: float) -> None:
+        await asyncio.sleep(wait)
+        self._begin(generation)
+
+    # Signals
+
+    def _tell(self, signal: SessionDescription | IceCandidate | None) -> None:
+        told: dict[str, Any] = {"generation": self._generation}
+        if isinstance(signal, SessionDescription):
+            told |= {"type": signal.type, "sdp": signal.sdp}
+        else:
+            told |= {"type": "candidate", "candidate": "" if signal is None else signal.candidate}
+        if not self._link.closed.is_set():
+            self._signals.send_nowait(json.dumps(told))
+
+    async def _listen(self) -> None:
+        async for message in self._signals:
+            try:
+                await self._heard(json.loads(message))
+            except (RtcError, ValueError, KeyError, TypeError) as error:
+                _log.warning("link %s: a signal is of no use: %s", self._link.id, error)
+
+    async def _heard(self, told: dict[str, Any]) -> None:
+        generation = int(told["generation"])
+        if generation > self._generation and not self._offers:
+            self._begin(generation)
+        if generation != self._generation or self._negotiation is None:
+            return
+        if told["type"] in ("offer", "answer"):
+            await self._negotiation.receive(SessionDescription(told["type"], str(told["sdp"])))
+        elif told["candidate"]:
+            await self._negotiation.receive(IceCandidate(str(told["candidate"])))
+        else:
+            await self._negotiation.receive(None)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

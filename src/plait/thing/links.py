@@ -1,0 +1,161 @@
+"""Links at a thing: the far ends of those that apps have opened.
+
+    class Car(Thing):
+        async def on_link(self, link: Link) -> None:
+            async for command in link.channel("steer"):
+                …
+
+`on_link` runs for as long as the link lasts; when it returns, or raises, the link ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import UNSET
+
+from plait.wire.errors import InvalidMessage, LinkLost, PlaitError, UnknownOperation
+from plait.wire.link import VERSION
+from plait.wire.messages import END_LINK, LINK
+
+if TYPE_CHECKING:
+    from plait.link.direct import Direct
+    from plait.link.link import Link
+    from plait.thing.thing import Thing
+    from plait.transport.client import Client
+    from plait.wire.messages import Message
+
+KEPT: Final = 120.0
+"""Seconds for which a link is kept that no path carries: the app may open it again."""
+
+log = logging.getLogger("plait.thing")
+
+
+class Links:
+    """The links of one thing.
+
+    Args:
+        thing: its `on_link` takes each link.
+        client: the session with the hub.
+    """
+
+    def __init__(self, thing: Thing, client: Client) -> None:
+        self._thing = thing
+        self._client = client
+        self._links: dict[str, Link] = {}
+        self._routed: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def answer(self, asked: Message) -> dict[str, Any]:
+        """Return the members of the response to an app that opens a link, or opens one again."""
+        try:
+            if asked.call is UNSET or not isinstance(asked.input, dict):
+                raise InvalidMessage("A link is opened with its `call` and `input`", field="/call")
+            versions = asked.input.get("versions")
+            if not isinstance(versions, list) or VERSION not in versions:
+                raise UnknownOperation(f"This thing speaks version {VERSION} of links, not {versions}")
+            known = asked.call in self._links
+            if not known:
+                self._begin(asked.call, asked.input.get("iceServers"))
+        except PlaitError as error:
+            return {"error": error.problem()}
+        self._routed.add(asked.call)
+        self._carry(asked.call)
+        return {"call": asked.call, "output": {"version": VERSION, "known": known}}
+
+    def take(self, told: Message) -> None:
+        """Take a packet, or the end; of a link that is not known, it is late and means nothing."""
+        link = self._links.get(str(told.call))
+        if link is None:
+            return
+        if told.operation == LINK:
+            from plait.link.hub import take  # noqa: PLC0415 - as in `_begin`
+
+            take(link, told)
+            return
+        data = told.data if isinstance(told.data, dict) else {}
+        if data.get("final"):
+            link.close(LinkLost(str(data.get("reason") or "the app has ended the link")))
+        else:
+            self._routed.discard(link.id)
+            link.lost("hub")
+
+    def moved(self, state: str) -> None:
+        """Follow the session: what it carried goes on with it, or waits for the app to open it again."""
+        if state == "connected":
+            self._routed.clear()
+        for link_id, link in tuple(self._links.items()):
+            if state == "resumed" and link_id in self._routed:
+                self._carry(link_id)
+            else:
+                link.lost("hub")
+
+    async def close(self) -> None:
+        """End all links and wait until their handlers have cleaned up."""
+        for link in tuple(self._links.values()):
+            self._say_end(link, "the device stops")
+            link.close(LinkLost("the device stops"))
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, link_id: str, servers: Any) -> None:
+        # Here, not above: a thing that nobody opens a link to needs no engine.
+        from plait.link.direct import Direct  # noqa: PLC0415
+        from plait.link.link import Link  # noqa: PLC0415
+
+        link = self._links[link_id] = Link(link_id)
+        direct = Direct(link, offers=False, ice_servers=servers if isinstance(servers, list) else ())
+        task = asyncio.create_task(self._run(link, direct), name=f"link {link_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _carry(self, link_id: str) -> None:
+        from plait.link.hub import HubCarrier  # noqa: PLC0415 - as in `_begin`
+
+        self._links[link_id].opened("hub", HubCarrier(self._client, self._thing.id, link_id))
+
+    async def _run(self, link: Link, direct: Direct) -> None:
+        reason = ""
+        serving = asyncio.create_task(self._thing.on_link(link), name=f"on_link {link.id}")
+        watching = asyncio.create_task(_over(link))
+        try:
+            await asyncio.wait([serving, watching], return_when=asyncio.FIRST_COMPLETED)
+            if serving.done() and not serving.cancelled() and (error := serving.exception()) is not None:
+                reason = str(error) or type(error).__name__
+                if not isinstance(error, LinkLost):
+                    log.error("%s.on_link() failed", type(self._thing).__name__, exc_info=error)
+            elif serving.done() and not link.closed.is_set():
+                await link.settled(2.0)
+        finally:
+            for task in (serving, watching):
+                task.cancel()
+            await asyncio.gather(serving, watching, return_exceptions=True)
+            if not link.closed.is_set():
+                self._say_end(link, reason)
+                link.close()
+            await direct.close()
+            del self._links[link.id]
+            self._routed.discard(link.id)
+
+    def _say_end(self, link: Link, reason: str) -> None:
+        if not link.closed.is_set():
+            with suppress(PlaitError):  # the client is closed or full: the hub says it when we are gone
+                self._client.notify(
+                    END_LINK, thing_id=self._thing.id, call=link.id, data={"reason": reason, "final": True}
+                )
+
+
+async def _over(link: Link) -> None:
+    """Wait until a link is closed; close it where no path carries it for too long."""
+    unheard = 0.0
+    while not link.closed.is_set():
+        try:
+            await asyncio.wait_for(link.closed.wait(), 1.0)
+        except TimeoutError:
+            unheard = 0.0 if link.path.name else unheard + 1.0
+            if unheard >= KEPT:
+                link.close(LinkLost(f"no path for {KEPT:.0f} s"))

@@ -1,0 +1,254 @@
+"""Links between an app and a thing through a real hub and real engines, while their paths come and go."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from plait.testing import HubProcess, connected, running_hub, served
+from plait.thing import Thing
+from plait.wire.errors import InvalidValue, LinkLost, Offline, UnknownThing
+
+if TYPE_CHECKING:
+    from plait.link import Channel, Link, Values
+
+WITHIN = 20
+
+
+class Robot(Thing):
+    """Sends back what comes on "echo", and shows the values that come."""
+
+    def __init__(self) -> None:
+        super().__init__("urn:dev:robot")
+        self.links: list[Link] = []
+        self.ended = asyncio.Event()
+        self.fails = ""
+
+    async def on_link(self, link: Link) -> None:
+        self.links.append(link)
+        if self.fails:
+            raise RuntimeError(self.fails)
+        echo, shown = link.channel("echo"), link.values("state")
+        shown.on_value = lambda key, value: shown.set(f"seen {key}", value)
+        stick = link.channel("stick", "datagram", priority=200)
+        stick.on_message = stick.send_nowait
+        try:
+            async for message in echo:
+                await echo.send(message)
+        finally:
+            self.ended.set()
+
+
+@pytest.fixture
+async def hub(tmp_path):
+    async with running_hub(tmp_path) as hub:
+        yield hub
+
+
+@pytest.fixture
+async def robot(hub):
+    robot = Robot()
+    async with served(robot, hub=hub):
+        yield robot
+
+
+@pytest.fixture
+async def home(hub, robot):
+    async with connected(hub) as home:
+        yield home
+
+
+async def on(link: Link, name: str) -> None:
+    """Wait until a path carries the link."""
+    async with asyncio.timeout(WITHIN):
+        while link.path.name != name:  # noqa: ASYNC110 - shorter than a callback that must be put back
+            await asyncio.sleep(0.01)
+
+
+async def trip(channel: Channel, message: bytes | str) -> None:
+    await channel.send(message)
+    assert await asyncio.wait_for(channel.receive(), WITHIN) == message
+
+
+async def test_it_starts_through_the_hub_and_moves_to_the_direct_path(home, robot):
+    paths = []
+    async with home.thing("Robot").link() as link:
+        link.on_path = paths.append
+        echo = link.channel("echo")
+        await trip(echo, "at once")
+        await on(link, "direct")
+        await trip(echo, b"directly" * 10_000)
+        assert "direct is open" in paths[-1].reason
+        stats = link.stats()
+        assert stats["hub"]["open"]
+        assert stats["direct"]["rtt"] < 5
+        await on(robot.links[0], "direct")
+    await asyncio.wait_for(robot.ended.wait(), WITHIN)
+
+
+async def test_without_a_direct_path_it_stays_on_the_hub(home):
+    async with home.thing("Robot").link(direct=False) as link:
+        echo = link.channel("echo")
+        for size in (0, 1, 70_000, 3_000_000):
+            await trip(echo, bytes(size))
+        assert link.path.name == "hub"
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_values_and_datagrams(home, direct):
+    async with home.thing("Robot").link(direct=direct) as link:
+        await on(link, "direct" if direct else "hub")
+        state, stick = link.values("state"), link.channel("stick", "datagram")
+        for number in range(50):
+            state.set("speed", str(number))
+        async with asyncio.timeout(WITHIN):
+            async for key, value in state:
+                assert key == "seen speed"
+                if value == "49":
+                    break
+            stick.send_nowait(b"left")
+            assert await stick.receive() == b"left"
+
+
+async def test_messages_flow_on_while_the_direct_path_breaks(home, robot):
+    async with home.thing("Robot").link() as link:
+        echo = link.channel("echo")
+        await on(link, "direct")
+
+        async def count() -> list[int]:
+            return [int(await echo.receive()) for _ in range(300)]
+
+        counting = asyncio.create_task(count())
+        for number in range(300):
+            await echo.send(str(number))
+            if number == 100:
+                await direct_of(home)._peer.close()
+            await asyncio.sleep(0.002)
+        assert await asyncio.wait_for(counting, WITHIN) == list(range(300))
+        assert link.stats()["direct"]["failures"] == 1
+        await on(link, "direct")  # another connection, after a while
+
+
+def direct_of(home):
+    (opener,) = home.links.values()
+    return opener._direct
+
+
+async def test_messages_flow_on_while_the_websocket_breaks(home, hub):
+    async with home.thing("Robot").link(direct=False) as link:
+        echo = link.channel("echo")
+        for number in range(30):
+            await echo.send(str(number))
+            if number % 10 == 5:
+                for client in hub.clients:
+                    if client.transport is not None:
+                        client.transport.close(1011, "cut")
+            await asyncio.sleep(0.01)
+        assert [int(await asyncio.wait_for(echo.receive(), WITHIN)) for _ in range(30)] == list(range(30))
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_hub_that_is_killed_and_comes_back(tmp_path, direct):
+    robot = Robot()
+    async with HubProcess(tmp_path) as hub, served(robot, hub=hub), connected(hub) as home:
+        async with home.thing("Robot").link(direct=direct) as link:
+            echo = link.channel("echo")
+            await trip(echo, "before")
+            await on(link, "direct" if direct else "hub")
+            await hub.kill()
+            for number in range(20):
+                echo.send_nowait(str(number))
+            if direct:
+                assert await asyncio.wait_for(echo.receive(), WITHIN) == "0", "it works without the hub"
+            await hub.start()
+            first = 1 if direct else 0
+            got = [await asyncio.wait_for(echo.receive(), WITHIN) for _ in range(first, 20)]
+            assert [int(message) for message in got] == list(range(first, 20))
+            async with asyncio.timeout(WITHIN):
+                while not link.is_open("hub"):  # noqa: ASYNC110 - the state of a path
+                    await asyncio.sleep(0.05)
+        assert len(robot.links) == 1, "it is the same link"
+
+
+async def test_a_device_that_begins_anew_does_not_know_the_link(hub):
+    robot = Robot()
+    async with connected(hub) as home:
+        async with served(robot, hub=hub):
+            thing = await home.wait_for("Robot", timeout=WITHIN)
+            opener = thing.link(direct=False)
+            link = await opener.__aenter__()
+            await trip(link.channel("echo"), "x")
+            robot.links[0].close()  # as one that was killed: nobody says goodbye
+        async with served(Robot(), hub=hub):
+            await asyncio.wait_for(link.closed.wait(), WITHIN)
+            assert isinstance(link.error, LinkLost)
+            with pytest.raises(LinkLost):
+                link.channel("echo")
+            await opener.__aexit__(None, None, None)
+
+
+async def test_the_thing_ends_it_and_says_why(home, robot):
+    robot.fails = "out of paper"
+    async with home.thing("Robot").link(direct=False) as link:
+        echo = link.channel("echo")
+        with pytest.raises(LinkLost, match="out of paper"):
+            await asyncio.wait_for(echo.receive(), WITHIN)
+        with pytest.raises(LinkLost, match="out of paper"):
+            await echo.send("x")
+
+
+async def test_what_cannot_be_linked_to(home, hub):
+    with pytest.raises(UnknownThing):
+        async with home.thing("nobody").link():
+            pass
+    lamp = Thing("urn:dev:lamp", title="Lamp")
+    async with served(lamp, hub=hub):
+        thing = await home.wait_for("Lamp", timeout=WITHIN)
+    with pytest.raises(Offline):
+        async with thing.link():
+            pass
+
+
+async def test_the_hub_forgets_a_link_with_its_end(home, hub):
+    async with home.thing("Robot").link(direct=False) as link:
+        room = next(room for room in hub.clients.rooms if type(room).__name__ == "Links")
+        route = room._routes[link.id]
+        assert route.thing_id == "urn:dev:robot"
+        await trip(link.channel("echo"), "x")
+    async with asyncio.timeout(WITHIN):
+        while room._routes or room._by_client:  # noqa: ASYNC110 - the hub tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_junk_in_place_of_packets_harms_nobody(home, robot):
+    async with home.thing("Robot").link(direct=False) as link:
+        echo = link.channel("echo")
+        for junk in ("", "!!!", "AAAA", 7, None, "BQEB"):
+            home.client.notify("link", thing_id="urn:dev:robot", call=link.id, data=junk)
+        home.client.notify("link", thing_id="urn:dev:robot", call="nowhere", data="AAAA")
+        await trip(echo, "still here")
+
+
+async def test_a_channel_of_two_classes_is_refused_alone(home, robot):
+    async with home.thing("Robot").link(direct=False) as link:
+        wrong = link.channel("state")
+        with pytest.raises(InvalidValue, match="of the class reliable"):
+            link.values("state")
+        await wrong.send("x")
+        with pytest.raises(Exception, match="latest here, reliable there"):
+            await asyncio.wait_for(wrong.receive(), WITHIN)
+        await trip(link.channel("echo"), "others go on")
+
+
+async def test_a_channel_that_nobody_awaits_is_told(home, robot):
+    told: list[Channel | Values] = []
+    async with home.thing("Robot").link(direct=False) as link:
+        await trip(link.channel("echo"), "x")
+        robot.links[0].on_channel = told.append
+        await link.channel("new").send("hello")
+        async with asyncio.timeout(WITHIN):
+            while not told:  # noqa: ASYNC110 - the other end is told
+                await asyncio.sleep(0.01)
+            assert await told[0].receive() == "hello"
