@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from plait import __version__
 from plait.app import connect
 from plait.cli.main import VERBS, app
+from plait.link import receive_file
 from plait.testing import HubProcess, served
 from plait.thing import Thing, action, event, prop
 
@@ -39,6 +40,10 @@ class Lamp(Thing):
     def say(self, text: str, /) -> str:
         return text.upper()
 
+    async def on_link(self, link):
+        while True:
+            await receive_file(link, self.folder)
+
 
 @pytest.fixture
 def house(live):
@@ -53,6 +58,7 @@ def live(tmp_path_factory):
     """A hub and a lamp on a loop in another thread, so that verbs can run their own here."""
     hub = HubProcess(tmp_path_factory.mktemp("hub"))
     lamp = Lamp("urn:dev:lamp", title="Hall lamp")
+    lamp.folder = tmp_path_factory.mktemp("files")
     ready, stop = threading.Event(), asyncio.Event()
 
     async def run():
@@ -136,6 +142,19 @@ def test_what_goes_wrong_is_one_line_and_a_code(house, arguments, code, said):
     if code == 1:
         assert errors.startswith("plait: ")
         assert errors.count("\n") == 1
+
+
+def test_a_file_is_sent(house, tmp_path):
+    hub, lamp = house
+    file = tmp_path / "scenes.json"
+    file.write_text("[1, 2]" * 50_000)
+    code, output, _ = plait("send", str(file), "lamp", hub=hub)
+    assert code == 0
+    assert "✓ scenes.json, 300.0 kB to Hall lamp" in output
+    assert (lamp.folder / "scenes.json").read_text() == file.read_text()
+    code, _, said = plait("send", str(tmp_path), "lamp", hub=hub)
+    assert code == 2
+    assert "is not a file" in said
 
 
 def test_a_hub_that_is_not_there_is_said(monkeypatch):

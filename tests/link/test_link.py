@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -172,21 +174,41 @@ async def test_a_hub_that_is_killed_and_comes_back(tmp_path, direct):
         assert len(robot.links) == 1, "it is the same link"
 
 
-async def test_a_device_that_begins_anew_does_not_know_the_link(hub):
-    robot = Robot()
-    async with connected(hub) as home:
-        async with served(robot, hub=hub):
-            thing = await home.wait_for("Robot", timeout=WITHIN)
-            opener = thing.link(direct=False)
-            link = await opener.__aenter__()
-            await trip(link.channel("echo"), "x")
-            robot.links[0].close()  # as one that was killed: nobody says goodbye
-        async with served(Robot(), hub=hub):
-            await asyncio.wait_for(link.closed.wait(), WITHIN)
-            assert isinstance(link.error, LinkLost)
-            with pytest.raises(LinkLost):
-                link.channel("echo")
-            await opener.__aexit__(None, None, None)
+ECHO = """
+from plait.thing import Thing
+class Echo(Thing):
+    async def on_link(self, link):
+        echo = link.channel("echo")
+        async for message in echo:
+            await echo.send(message)
+Echo("urn:dev:echo").run()
+"""
+
+
+async def device(hub) -> asyncio.subprocess.Process:
+    known = {"PLAIT_HUB": hub.url, "PLAIT_TOKEN": hub.token("urn:dev:echo")}
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", ECHO, env=os.environ | known)
+
+
+async def test_a_device_that_is_killed_does_not_know_the_link_any_more(hub):
+    process = await device(hub)
+    try:
+        async with connected(hub) as home:
+            thing = await home.wait_for("urn:dev:echo", timeout=WITHIN)
+            async with thing.link(direct=False) as link:
+                echo = link.channel("echo")
+                await trip(echo, "x")
+                process.kill()
+                await process.wait()
+                process = await device(hub)
+                with pytest.raises(LinkLost, match="begun anew"):
+                    await asyncio.wait_for(echo.receive(), WITHIN)
+                assert isinstance(link.error, LinkLost)
+                with pytest.raises(LinkLost):
+                    link.channel("echo")
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def test_the_thing_ends_it_and_says_why(home, robot):
@@ -252,3 +274,14 @@ async def test_a_channel_that_nobody_awaits_is_told(home, robot):
             while not told:  # noqa: ASYNC110 - the other end is told
                 await asyncio.sleep(0.01)
             assert await told[0].receive() == "hello"
+
+
+async def test_a_link_that_is_closed_ends_loops_without_an_error(home, robot):
+    async with home.thing("Robot").link(direct=False) as link:
+        await trip(link.channel("echo"), "x")
+        far = robot.links[0]
+    await asyncio.wait_for(far.closed.wait(), WITHIN)
+    assert far.error is None
+    assert robot.ended.is_set()
+    with pytest.raises(LinkLost, match="closed"):
+        link.channel("echo")

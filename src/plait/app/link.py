@@ -77,7 +77,7 @@ class LinkOpener:
         if not link.closed.is_set():
             with suppress(PlaitError):
                 self._home.client.notify(
-                    messages.END_LINK, thing_id=self._thing_id, call=link.id, data={"reason": "closed"}
+                    messages.END_LINK, thing_id=self._thing_id, call=link.id, data={"reason": ""}
                 )
         del self._home.links[link.id]
         link.close()
@@ -115,7 +115,8 @@ class LinkOpener:
             return
         told = message.data if isinstance(message.data, dict) else {}
         if told.get("final"):
-            link.close(LinkLost(str(told.get("reason") or "the thing has ended the link")))
+            reason = str(told.get("reason") or "")
+            link.close(LinkLost(reason) if reason else None)
         else:
             self.moved("connected")
 

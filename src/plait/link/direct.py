@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from plait.rtc import (
@@ -18,6 +19,7 @@ from plait.rtc import (
     RtcError,
     SessionDescription,
 )
+from plait.wire.errors import PlaitError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,11 +169,12 @@ class Direct:
             self._signals.send_nowait(json.dumps(told))
 
     async def _listen(self) -> None:
-        async for message in self._signals:
-            try:
-                await self._heard(json.loads(message))
-            except (RtcError, ValueError, KeyError, TypeError) as error:
-                _log.warning("link %s: a signal is of no use: %s", self._link.id, error)
+        with suppress(PlaitError):  # that the link is over is told elsewhere
+            async for message in self._signals:
+                try:
+                    await self._heard(json.loads(message))
+                except (RtcError, ValueError, KeyError, TypeError) as error:
+                    _log.warning("link %s: a signal is of no use: %s", self._link.id, error)
 
     async def _heard(self, told: dict[str, Any]) -> None:
         generation = int(told["generation"])

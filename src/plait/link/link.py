@@ -40,6 +40,8 @@ PROBES: Final = 20
 GIVEN_UP_AFTER: Final = 2.0
 """Seconds after which a probe is taken for lost."""
 
+UNCLAIMED: Final = 64
+
 LOOK_EVERY: Final = 0.25
 FULL_AGAIN: Final = 0.01
 """Seconds after which a path that had no room is tried again."""
@@ -129,6 +131,9 @@ class Link:
         self._wire = wire.Link()
         self._paths = {name: _Known(name) for name in ("hub", "direct")}
         self._channels: dict[str, Channel | Values] = {}
+        # Channels of the far end's that nobody has asked for; the oldest are forgotten.
+        self._unclaimed: deque[Channel] = deque(maxlen=UNCLAIMED)
+        self._news = asyncio.Event()
         self._tokens = itertools.count(1)
         self._used = self._loop.time()
         self._looking: asyncio.TimerHandle | None = None
@@ -169,6 +174,20 @@ class Link:
             channel = Values(name, self) if delivery == "latest" else Channel(name, delivery, self)
             self._channels[name] = channel
         return channel
+
+    async def accept(self, prefix: str = "") -> Channel:
+        """Wait for a reliable channel that the far end opens under a name that begins so.
+
+        Raises:
+            LinkLost: the link is over.
+        """
+        while True:
+            for channel in self._unclaimed:
+                if channel.name.startswith(prefix):
+                    self._unclaimed.remove(channel)
+                    return channel
+            self.check()
+            await self._news.wait()
 
     def check(self) -> None:
         """Raise what has ended the link, if it is over."""
@@ -323,6 +342,9 @@ class Link:
                     self._choose()
                 case wire.Opened(channel, delivery):
                     made = self._channel(channel, delivery)
+                    if isinstance(made, Channel) and delivery == "reliable":
+                        self._unclaimed.append(made)
+                        self._wake()
                     if self.on_channel is not None:
                         self.on_channel(made)
                 case wire.Received(channel, payload, text, key):
@@ -351,8 +373,13 @@ class Link:
         for channel in list(self._channels.values()):
             channel.end(error)
         self._channels.clear()
+        self._wake()
         if self.on_close is not None:
             self.on_close()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news.clear()
 
     async def settled(self, timeout: float) -> bool:  # noqa: ASYNC109 - an answer, not an error, when time is up
         """Wait until the far end has everything that was sent; return whether it did in time."""

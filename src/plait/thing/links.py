@@ -47,6 +47,7 @@ class Links:
         self._client = client
         self._links: dict[str, Link] = {}
         self._routed: set[str] = set()
+        self._over: set[str] = set()  # links that the app has ended
         self._tasks: set[asyncio.Task[None]] = set()
 
     def answer(self, asked: Message) -> dict[str, Any]:
@@ -78,7 +79,9 @@ class Links:
             return
         data = told.data if isinstance(told.data, dict) else {}
         if data.get("final"):
-            link.close(LinkLost(str(data.get("reason") or "the app has ended the link")))
+            self._over.add(link.id)
+            reason = str(data.get("reason") or "")
+            link.close(LinkLost(reason) if reason else None)
         else:
             self._routed.discard(link.id)
             link.lost("hub")
@@ -96,7 +99,6 @@ class Links:
     async def close(self) -> None:
         """End all links and wait until their handlers have cleaned up."""
         for link in tuple(self._links.values()):
-            self._say_end(link, "the device stops")
             link.close(LinkLost("the device stops"))
         for task in tuple(self._tasks):
             task.cancel()
@@ -134,15 +136,15 @@ class Links:
             for task in (serving, watching):
                 task.cancel()
             await asyncio.gather(serving, watching, return_exceptions=True)
-            if not link.closed.is_set():
-                self._say_end(link, reason)
-                link.close()
+            self._say_end(link, reason or (link.error.detail if link.error is not None else ""))
+            link.close()
             await direct.close()
             del self._links[link.id]
+            self._over.discard(link.id)
             self._routed.discard(link.id)
 
     def _say_end(self, link: Link, reason: str) -> None:
-        if not link.closed.is_set():
+        if link.id not in self._over:
             with suppress(PlaitError):  # the client is closed or full: the hub says it when we are gone
                 self._client.notify(
                     END_LINK, thing_id=self._thing.id, call=link.id, data={"reason": reason, "final": True}

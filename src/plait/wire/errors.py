@@ -9,6 +9,7 @@ PlaitError
 ├── SessionLost        the session could not be resumed                409, retry
 ├── LinkViolation      a channel of a link broke the rules             400
 ├── LinkLost           the link cannot go on: the far end began anew   409, retry
+├── FileDamaged        a file is not what was offered                  422, retry
 ├── InvalidMessage     not a message of this protocol                  400
 ├── MessageTooLarge    over the size limit                             413
 ├── InvalidValue       breaks the affordance's data schema             422
@@ -122,6 +123,12 @@ class LinkLost(PlaitError):
     """The link cannot go on: the far end began anew, or may not be spoken to any more."""
 
     code, title, status, retry = "link-lost", "The link is lost", 409, True
+
+
+class FileDamaged(PlaitError):
+    """A file is not what was offered: its SHA-256 is another."""
+
+    code, title, status, retry = "file-damaged", "The file is damaged", 422, True
 
 
 class InvalidMessage(PlaitError):
