@@ -126,6 +126,8 @@ async def _forwarding(report: Report, *, quick: bool) -> None:
     report.add("engine.forward_cpu_per_viewer", "ms/s", slopes)
     shares = ", ".join(f"{result['viewers']:.0f}: {result['cpu']:.3f}" for result in results)
     report.notes.append(f"forwarding, share of a core by viewers (last round): {shares}")
+    most = max(result["viewers"] for result in results if _forward.serves(result))
+    report.notes.append(f"forwarding is extrapolated from what was measured with up to {most:.0f} viewers")
 
 
 async def _run(*, quick: bool) -> Report:
