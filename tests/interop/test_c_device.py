@@ -1,4 +1,4 @@
-"""The device in C (`examples/c/lamp.c`), written from docs/protocol.md alone, against a real hub and a real app."""
+"""The device in C (`examples/c/lamp.c`), written from docs/protocol.md alone, against a real hub and app."""
 
 from __future__ import annotations
 
@@ -109,8 +109,9 @@ async def running(program, hub, port, token=None):
 def own_memory(pid, program):
     """Return how much memory of its own a process has, in bytes.
 
-    That is what it alone has written to (Private_Dirty), of its heap, its stack, all that belongs to no file, and its
-    own file's variables: all but what the dynamic linker has written into the libraries as it loaded them.
+    That is what it alone has written to (Private_Dirty), of its heap, its stack, all that belongs to no file,
+    and its own file's variables: all but what the dynamic linker has written into the libraries as it
+    loaded them.
     """
     total, name = 0, ""
     for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
@@ -179,7 +180,7 @@ async def test_nothing_is_lost_or_done_twice(checked, tmp_path):
         for step in ("cut", "cut", "kill", "cut", "cut"):
             seen = len(answers)
             async with asyncio.timeout(15):
-                while len(answers) < seen + 20:
+                while len(answers) < seen + 20:  # noqa: ASYNC110 - there is no event to wait for
                     await asyncio.sleep(0.02)
             if step == "cut":
                 assert cable.cut() == 1
@@ -198,7 +199,7 @@ async def test_nothing_is_lost_or_done_twice(checked, tmp_path):
 
 
 async def test_it_needs_little_memory(plain, tmp_path):
-    async with HubProcess(tmp_path) as hub, Cable(hub.port) as cable:
+    async with HubProcess(tmp_path) as hub, Cable(hub.port) as cable:  # noqa: SIM117 - one needs the other
         async with running(plain, hub, cable.port) as device, connected(hub) as home:
             lamp = await home.wait_for(LAMP, timeout=10)
             await lamp.online(timeout=10)
