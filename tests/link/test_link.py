@@ -10,13 +10,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plait.testing import HubProcess, connected, running_hub, served
-from plait.thing import Thing
-from plait.wire.errors import InvalidValue, LinkLost, Offline, UnknownThing
+from plait.thing import Thing, prop
+from plait.wire.errors import (
+    InvalidValue,
+    LinkLost,
+    Offline,
+    ReadOnly,
+    Timeout,
+    UnknownAffordance,
+    UnknownThing,
+)
 
 if TYPE_CHECKING:
     from plait.link import Channel, Link, Values
 
 WITHIN = 20
+
+
+class Switch(Thing):
+    """It takes links for its properties alone."""
+
+    on: bool = prop(False)
+    serial: str = prop("7", readonly=True)
+
+    def __init__(self) -> None:
+        super().__init__("urn:dev:switch")
 
 
 class Robot(Thing):
@@ -285,3 +303,31 @@ async def test_a_link_that_is_closed_ends_loops_without_an_error(home, robot):
     assert robot.ended.is_set()
     with pytest.raises(LinkLost, match="closed"):
         link.channel("echo")
+
+
+async def test_properties_ride_on_a_direct_link_and_the_hub_may_be_away(tmp_path):
+    lamp = Switch()
+    async with HubProcess(tmp_path) as hub, served(lamp, hub=hub), connected(hub) as home:
+        proxy = home.thing("Switch")
+        async with proxy.link() as link:
+            await on(link, "direct")
+            await hub.kill()
+            assert await proxy.write("on", True) is True
+            assert lamp.on is True
+            assert await proxy.read("on") is True
+            with pytest.raises(InvalidValue):
+                await proxy.write("on", "maybe")
+            with pytest.raises(UnknownAffordance):
+                await proxy.read("nothing")
+            with pytest.raises(ReadOnly):
+                await proxy.write("serial", "x")
+            await hub.start()
+            async with asyncio.timeout(WITHIN):
+                while (await proxy.readings())["on"].value is not True:  # noqa: ASYNC110 - the hub tells on asking
+                    await asyncio.sleep(0.05)
+            await hub.kill()
+            await direct_of(home)._peer.close()
+            with pytest.raises(Timeout):
+                await proxy.read("on", timeout=0.5)
+            await hub.start()
+            assert await proxy.read("on") is True

@@ -11,6 +11,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from plait.app.shortcut import Shortcut
 from plait.link.direct import Direct
 from plait.link.hub import HubCarrier, take
 from plait.link.link import Link
@@ -45,6 +46,12 @@ class LinkOpener:
         self._link: Link | None = None
         self._direct: Direct | None = None
         self._reopening: asyncio.Task[None] | None = None
+        self.shortcut: Shortcut | None = None
+
+    @property
+    def thing_id(self) -> str:
+        """The other end."""
+        return self._thing_id
 
     async def __aenter__(self) -> Link:
         """Open it.
@@ -58,6 +65,7 @@ class LinkOpener:
         link = self._link = Link(opened["link"])
         self._home.links[link.id] = self
         self._carry()
+        self.shortcut = Shortcut(link, self._home.client)
         if self._wants_direct:
             self._direct = Direct(link, offers=True, ice_servers=opened.get("iceServers", ()))
         return link

@@ -225,6 +225,10 @@ class ThingProxy:
 
     async def _ask(self, operation: str, patience: float, **members: Any) -> messages.Message:
         try:
+            for opener in self._home.links.values():
+                way = opener.shortcut
+                if way is not None and opener.thing_id == self.id and way.takes(operation):
+                    return await way.ask(operation, patience, thing_id=self.id, **members)
             return await self._home.client.request(operation, timeout=patience, thing_id=self.id, **members)
         except PlaitError as error:
             error.add_note(f"asked of {self.id}: {operation} {members.get('name', '')}".rstrip())

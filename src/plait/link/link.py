@@ -42,6 +42,9 @@ GIVEN_UP_AFTER: Final = 2.0
 
 UNCLAIMED: Final = 64
 
+AFFORDANCES: Final = "~affordances"
+"""The channel of requests for the thing's properties, and their responses: section 4's messages, as texts."""
+
 LOOK_EVERY: Final = 0.25
 FULL_AGAIN: Final = 0.01
 """Seconds after which a path that had no room is tried again."""

@@ -13,20 +13,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
-from plait.wire.errors import InvalidMessage, LinkLost, PlaitError, UnknownOperation
+from plait.wire import messages
+from plait.wire.codec import decode, encode
+from plait.wire.errors import Busy, InvalidMessage, LinkLost, PlaitError, UnknownOperation
 from plait.wire.link import VERSION
 from plait.wire.messages import END_LINK, LINK
 
 if TYPE_CHECKING:
+    from plait.link.channel import Channel
     from plait.link.direct import Direct
     from plait.link.link import Link
+    from plait.thing.answers import Answers
     from plait.thing.thing import Thing
     from plait.transport.client import Client
     from plait.wire.messages import Message
+
+MOST_AT_ONCE: Final = 64
+"""Writes over links, and links, that are worked on at a time."""
 
 KEPT: Final = 120.0
 """Seconds for which a link is kept that no path carries: the app may open it again."""
@@ -40,10 +48,12 @@ class Links:
     Args:
         thing: its `on_link` takes each link.
         client: the session with the hub.
+        answers: reads and writes of its properties, which apps may ask over a link, too.
     """
 
-    def __init__(self, thing: Thing, client: Client) -> None:
+    def __init__(self, thing: Thing, client: Client, answers: Answers) -> None:
         self._thing = thing
+        self._answers = answers
         self._client = client
         self._links: dict[str, Link] = {}
         self._routed: set[str] = set()
@@ -107,13 +117,39 @@ class Links:
     def _begin(self, link_id: str, servers: Any) -> None:
         # Here, not above: a thing that nobody opens a link to needs no engine.
         from plait.link.direct import Direct  # noqa: PLC0415
-        from plait.link.link import Link  # noqa: PLC0415
+        from plait.link.link import AFFORDANCES, Link  # noqa: PLC0415
 
         link = self._links[link_id] = Link(link_id)
+        asked = link.channel(AFFORDANCES, priority=200)
+        asked.on_message = partial(self._asked, asked)
         direct = Direct(link, offers=False, ice_servers=servers if isinstance(servers, list) else ())
         task = asyncio.create_task(self._run(link, direct), name=f"link {link_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _asked(self, channel: Channel, text: bytes | str) -> None:
+        """Answer a read or a write; the app was let in by the hub to control the thing."""
+        try:
+            request = decode(text.encode() if isinstance(text, str) else text, text=True)
+        except PlaitError as error:
+            log.warning("%s: a request over a link cannot be read: %s", self._thing.title, error)
+            return
+        if request.operation == messages.READ_PROPERTY:
+            _respond(channel, request, self._answers.read(request))
+        elif len(self._tasks) < MOST_AT_ONCE:
+            task = asyncio.create_task(self._write(channel, request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            _respond(channel, request, {"error": Busy("too many writes at a time").problem()})
+
+    async def _write(self, channel: Channel, request: Message) -> None:
+        if request.operation == messages.WRITE_PROPERTY:
+            members = await self._answers.answer(request)
+        else:
+            wrong = UnknownOperation(f"A link does not carry `{request.operation}`", field="/operation")
+            members = {"error": wrong.problem()}
+        _respond(channel, request, members)
 
     def _carry(self, link_id: str) -> None:
         from plait.link.hub import HubCarrier  # noqa: PLC0415 - as in `_begin`
@@ -149,6 +185,11 @@ class Links:
                 self._client.notify(
                     END_LINK, thing_id=self._thing.id, call=link.id, data={"reason": reason, "final": True}
                 )
+
+
+def _respond(channel: Channel, request: Message, members: dict[str, Any]) -> None:
+    with suppress(PlaitError):  # the link is over, or the app does not read: it hears no answer
+        channel.send_nowait(encode(messages.response(request, **members), text=True).decode())
 
 
 async def _over(link: Link) -> None:

@@ -79,7 +79,7 @@ class Service:
         )
         self._answers = Answers(thing)
         self._calls = Calls(thing, self._client)
-        self._links = Links(thing, self._client)
+        self._links = Links(thing, self._client, self._answers)
         self._working = 0
         self._left_out: set[str] = set()  # properties whose last reading found no place
         self._refused: asyncio.Future[None] | None = None

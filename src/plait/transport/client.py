@@ -26,6 +26,7 @@ from plait.wire.session import Session
 if TYPE_CHECKING:
     import ssl as tls
     from collections.abc import Awaitable, Callable, Iterable
+    from datetime import datetime
 
     from plait.transport.base import Transport
     from plait.wire.greeting import Opened
@@ -138,6 +139,10 @@ class Client:
         """Whether messages flow right now."""
         return self._phase is Phase.OPEN
 
+    def hub_time(self) -> datetime:
+        """Return the time by the hub's clock, as far as it is known."""
+        return messages.now() + self._clock_ahead
+
     @property
     def rtt(self) -> float | None:
         """The last measured round trip to the hub, in seconds; None before the first of a connection."""
@@ -156,7 +161,7 @@ class Client:
             Busy: too much waits already.
         """
         if operation in _COMMANDS and "deadline" not in members:
-            members["deadline"] = messages.now() + self._clock_ahead + timedelta(seconds=timeout)
+            members["deadline"] = self.hub_time() + timedelta(seconds=timeout)
         message = messages.request(operation, **members)
         future = self.expect(message)
         late = Timeout(f"No answer to {operation} within {timeout} s")
