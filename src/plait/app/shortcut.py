@@ -47,7 +47,8 @@ class Shortcut:
 
     def takes(self, operation: str) -> bool:
         """Return whether it is for this way, now."""
-        return operation in TAKEN and self._link.path.name == "direct" and not self._link.closed.is_set()
+        # Even while the hub carries the link: where it fails, the link moves, and a request to the hub does not.
+        return operation in TAKEN and self._link.is_open("direct") and not self._link.closed.is_set()
 
     async def ask(self, operation: str, timeout: float, **members: Any) -> Message:  # noqa: ASYNC109 - travels as the deadline
         """Return the thing's response; errors as `Client.request`."""
