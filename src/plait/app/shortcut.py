@@ -47,7 +47,7 @@ class Shortcut:
 
     def takes(self, operation: str) -> bool:
         """Return whether it is for this way, now."""
-        # Even while the hub carries the link: where it fails, the link moves, and a request to the hub does not.
+        # Even while the hub carries the link: where that fails, the link moves on, and a request does not.
         return operation in TAKEN and self._link.is_open("direct") and not self._link.closed.is_set()
 
     async def ask(self, operation: str, timeout: float, **members: Any) -> Message:  # noqa: ASYNC109 - travels as the deadline
