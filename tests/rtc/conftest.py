@@ -17,6 +17,8 @@ import trustme
 
 from plait.rtc import EncodedFrame, IceServer, PeerConnection, PerfectNegotiation
 
+from ._page import opened
+
 if TYPE_CHECKING:
     from plait.rtc import IceCandidate
 
@@ -79,6 +81,12 @@ def negotiating():
 async def peers():
     async with PeerConnection() as a, PeerConnection() as b:
         yield a, b
+
+
+@pytest.fixture
+async def page():
+    async with opened() as page:
+        yield page
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import aiortc
 import pytest
 
-from plait.rtc import PeerConnection, SessionDescription
+from plait.rtc import EncodedFrame, PeerConnection, SessionDescription
 
 WITHIN = 20
 CODECS = {"H264": ("video", "video/H264"), "VP8": ("video", "video/VP8"), "opus": ("audio", "audio/opus")}
@@ -114,4 +114,40 @@ async def test_frames_there_and_back(negotiate, codec):
         assert all(b.timestamp > a.timestamp for a, b in itertools.pairwise(seen))
         if kind == "video":
             assert seen[0].keyframe
+        track.stop()
+
+
+async def test_a_line_is_added_later_and_changed():
+    """Each end in turn adds one and offers again; then ours stops sending."""
+    async with both() as (theirs, ours), asyncio.timeout(WITHIN):
+        channel = ours.create_data_channel("first")
+        await offer_ours(theirs, ours)
+        await channel.opened()
+        came: asyncio.Queue = asyncio.Queue()
+        ours.on_track = came.put_nowait
+        track = aiortc.AudioStreamTrack()
+        theirs.addTransceiver(track, direction="sendonly")
+        await offer_theirs(theirs, ours)
+        line = await came.get()
+        assert line.current_direction == "recvonly"
+        packets = [await line.receive() for _ in range(5)]
+        assert packets[0].codec == "opus"
+        returned: asyncio.Queue = asyncio.Queue()
+        theirs.on("track", returned.put_nowait)
+        mine = ours.add_transceiver("audio", direction="sendonly")
+        await offer_ours(theirs, ours)
+        heard = await returned.get()
+
+        async def push() -> None:
+            for number in itertools.count():
+                mine.send(EncodedFrame(packets[-1].data, number * 960, codec="opus"))
+                await asyncio.sleep(0.01)
+
+        pushing = asyncio.create_task(push())
+        assert (await heard.recv()).samples > 0
+        mine.direction = "inactive"
+        await offer_ours(theirs, ours)
+        assert mine.current_direction == "inactive"
+        await line.receive()
+        pushing.cancel()
         track.stop()

@@ -3,84 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 
 import pytest
 
 from plait.rtc import EncodedFrame, IceCandidate, PeerConnection, PerfectNegotiation, SessionDescription
 
-CHROMIUM = shutil.which("chromium")
+from ._page import CHROMIUM
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
 ]
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
-
-SCRIPT = """
-window.pc = new RTCPeerConnection();
-window.messages = [];
-window.states = [];
-pc.onicecandidate = (event) => toPython("candidate", event.candidate && event.candidate.toJSON());
-pc.onconnectionstatechange = () => states.push(pc.connectionState);
-window.adopt = (channel) => {
-  window.channel = channel;
-  channel.binaryType = "arraybuffer";
-  channel.onclose = () => toPython("closed", null);
-  channel.onmessage = (event) => {
-    const text = typeof event.data === "string";
-    channel.send(event.data);
-    toPython("message", text ? event.data : event.data.byteLength);
-  };
-};
-pc.ondatachannel = (event) => adopt(event.channel);
-pc.ontrack = (event) => {
-  const video = document.createElement("video");
-  video.muted = true;
-  video.autoplay = true;
-  video.playsInline = true;
-  video.srcObject = new MediaStream([event.track]);
-  document.body.append(video);
-  window.video = video;
-};
-window.decoded = async () => {
-  const out = {};
-  for (const report of (await pc.getStats()).values()) {
-    if (report.type === "inbound-rtp" && report.kind === "video") {
-      out.frames = report.framesDecoded;
-      out.keys = report.keyFramesDecoded;
-      out.width = report.frameWidth;
-    }
-    if (report.type === "codec") out.codec = report.mimeType;
-  }
-  return out;
-};
-"""
-
-
-@pytest.fixture
-async def page():
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as play:
-        browser = await play.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        page = await browser.new_page()
-        await page.goto("about:blank")
-        page.inbox = asyncio.Queue()
-        await page.expose_function("toPython", lambda kind, value: page.inbox.put_nowait((kind, value)))
-        await page.evaluate(SCRIPT)
-        yield page
-        await browser.close()
 
 
 async def carry(peer: PeerConnection, page) -> asyncio.Queue:
