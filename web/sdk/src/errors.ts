@@ -13,6 +13,8 @@ const CODES = {
   expired: ["The command is too old to run", 410, false],
   "outcome-unknown": ["It is not known whether the command ran", 500, false],
   "session-lost": ["The session could not be resumed", 409, true],
+  "link-violation": ["The channel broke the link's rules", 400, false],
+  "link-lost": ["The link is lost", 409, true],
   "invalid-message": ["Not a valid message", 400, false],
   "message-too-large": ["The message is too large", 413, false],
   "invalid-value": ["The value does not fit", 422, false],

@@ -1,0 +1,602 @@
+/**
+ * One end of a link: named channels over whichever path is there. No clock, no I/O.
+ *
+ * The owner gives what arrives to `receive`, and asks `poll` for packets whenever a path takes some. When another
+ * path carries the link it says so (`moved`): what is not acknowledged is sent again there, and what comes twice is
+ * dropped at the far end.
+ *
+ *     send ──▶ channel (reliable | latest | datagram) ──▶ poll ──▶ path ──▶ receive ──▶ events
+ */
+
+import { PlaitError } from "../errors.ts";
+import * as frames from "./frames.ts";
+import { Datagrams, LARGEST, Newer, Newest, Once } from "./latest.ts";
+import { Incoming, LIMIT, Outgoing, violation } from "./reliable.ts";
+
+/** Of the frames; agreed upon when the link is opened. */
+export const VERSION = 1;
+/** Bytes of a packet at the most: one large frame behind `BATCH` of small ones. */
+export const PACKET = 24 << 10;
+/** Bytes on their way at a time: enough for 35 MB/s over 30 ms, and less than a session keeps (8 MiB). */
+export const FLIGHT = 1 << 20;
+export const MOST_CHANNELS = 256;
+
+const BATCH = 8 << 10;
+const MOST_ANSWERS = 4096;
+const MOST_OVER = 1024;
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/**
+ * sure: ordered and reliable, as a WebSocket or such a data channel. fast: may lose and overtake. any: both kinds of
+ * frames go one way.
+ */
+export type Lane = "sure" | "fast" | "any";
+
+/** The far end uses a channel that nobody here has asked for. */
+export interface Opened {
+  readonly kind: "opened";
+  readonly channel: string;
+  readonly delivery: frames.Delivery;
+}
+
+/** A message, or a value with its key. */
+export interface Received {
+  readonly kind: "received";
+  readonly channel: string;
+  /** UTF-8 where `text`. */
+  readonly payload: Uint8Array;
+  /** The far end sent a string. */
+  readonly text: boolean;
+  /** Of a value; empty else. */
+  readonly key: string;
+}
+
+/** Nothing more comes on a channel. */
+export interface Ended {
+  readonly kind: "ended";
+  readonly channel: string;
+  /** Why, where that is not the far end's wish: a `link-violation`. */
+  readonly error: PlaitError | undefined;
+}
+
+/** What came was not a packet (`invalid-message`); nothing of a channel is touched by it. */
+export interface Fault {
+  readonly kind: "fault";
+  readonly error: PlaitError;
+}
+
+export type LinkEvent = Opened | Received | Ended | Fault | frames.Ping | frames.Pong;
+
+export interface SendOptions {
+  /** The time, of any clock that only goes forward, in ms. */
+  readonly now: number;
+  /** Of a value; for the class `latest` alone. */
+  readonly key?: string;
+}
+
+function outgoing(number: number, declaration: frames.Declaration, limit: number) {
+  switch (declaration.delivery) {
+    case "reliable":
+      return new Outgoing(number, declaration, limit);
+    case "latest":
+      return new Newest(number, declaration);
+    case "datagram":
+      return new Datagrams(number, declaration);
+  }
+}
+
+function incoming(number: number, delivery: frames.Delivery) {
+  switch (delivery) {
+    case "reliable":
+      return new Incoming(number);
+    case "latest":
+      return new Newer();
+    case "datagram":
+      return new Once();
+  }
+}
+
+/** Both directions of one channel. */
+class Channel {
+  readonly declaration: frames.Declaration;
+  readonly out: Outgoing | Newest | Datagrams;
+  into: Incoming | Newer | Once;
+  /** The far end's number for it, once it has told one. */
+  theirs: number | undefined;
+  turn = 0;
+
+  constructor(number: number, declaration: frames.Declaration, limit: number) {
+    this.declaration = declaration;
+    this.out = outgoing(number, declaration, limit);
+    this.into = incoming(0, declaration.delivery);
+  }
+
+  /** Whether the far end has ended its direction. */
+  get ended(): boolean {
+    return this.into instanceof Incoming && this.into.ended;
+  }
+
+  /** Whether both directions have ended, and everything has come. */
+  get over(): boolean {
+    return this.ended && this.out instanceof Outgoing && this.out.finished && this.out.empty;
+  }
+}
+
+/** What is kept of channels that are over, by number; the oldest go first. */
+class Recent<T> extends Map<number, T> {
+  override set(number: number, kept: T): this {
+    super.set(number, kept);
+    if (this.size > MOST_OVER) {
+      const [oldest = number] = this.keys();
+      this.delete(oldest);
+    }
+    return this;
+  }
+}
+
+/** Answers that wait. A far end that makes us answer faster than it listens misses the oldest, no more. */
+class Answers {
+  readonly #waiting: Uint8Array[] = [];
+
+  push(frame: frames.Frame): void {
+    this.#waiting.push(frames.encode(frame));
+    if (this.#waiting.length > MOST_ANSWERS) {
+      this.#waiting.shift();
+    }
+  }
+
+  shift(): Uint8Array | undefined {
+    return this.#waiting.shift();
+  }
+}
+
+/** Throw what is no broken rule; return what is one. */
+function broken(error: unknown): PlaitError {
+  if (error instanceof PlaitError && error.code === "link-violation") {
+    return error;
+  }
+  throw error;
+}
+
+function invalidValue(detail: string): PlaitError {
+  return new PlaitError("invalid-value", detail);
+}
+
+/** Return how many bytes a name takes; throws `invalid-value` where it is not Unicode. */
+function sizeOf(name: string): number {
+  if (LONE_SURROGATE.test(name)) {
+    throw invalidValue("half a surrogate pair is no text");
+  }
+  return frames.utf8(name).length;
+}
+
+/** One end of a link. */
+export class Link {
+  /** Milliseconds that the path takes there and back; how soon a value is sent again follows from it. */
+  rtt = 100;
+  /** Bytes of messages that may be on their way at a time; what the path can hold. */
+  flight = FLIGHT;
+  readonly #limit: number;
+  readonly #names = new Map<string, Channel>();
+  readonly #ours = new Map<number, Channel>();
+  readonly #theirs = new Map<number, Channel>();
+  /** Numbers of theirs, and why. */
+  readonly #refused = new Recent<string>();
+  /** Numbers of ours, and why. */
+  readonly #givenUp = new Recent<string>();
+  /** Numbers of theirs that ended well. */
+  readonly #done = new Recent<frames.Ack>();
+  readonly #sure = new Answers();
+  readonly #fast = new Answers();
+  #lastNumber = 0;
+  #turn = 0;
+
+  /** `limit`: bytes that may wait on each reliable channel; more is refused as `busy`. */
+  constructor({ limit = LIMIT }: { readonly limit?: number } = {}) {
+    this.#limit = limit;
+  }
+
+  // Channels
+
+  /**
+   * Use a channel; what the far end sends on one of this name comes to it. Twice does nothing.
+   *
+   * The name has 1 to 128 bytes of UTF-8, the delivery is the same at both ends, and of the priorities, 0 to 255,
+   * what is higher goes first. Throws `invalid-value` where one of these does not fit or the name stands for
+   * another class already, and `busy` where there are too many channels.
+   */
+  open(name: string, delivery: frames.Delivery = "reliable", priority = 100): void {
+    const size = sizeOf(name);
+    if (size === 0 || size > frames.LONGEST_NAME) {
+      throw invalidValue(`a channel's name has 1 to ${frames.LONGEST_NAME} bytes`);
+    }
+    if (!frames.DELIVERIES.includes(delivery)) {
+      throw invalidValue(`not a delivery class: ${delivery}`);
+    }
+    if (!Number.isInteger(priority) || priority < 0 || priority > 255) {
+      throw invalidValue(`not a priority: ${priority}`);
+    }
+    const known = this.#names.get(name);
+    if (known !== undefined && known.declaration.delivery !== delivery) {
+      throw invalidValue(`the channel '${name}' is of the class ${known.declaration.delivery}`);
+    }
+    if (known === undefined) {
+      this.#make({ name, delivery, priority });
+    }
+  }
+
+  #make(declaration: frames.Declaration): Channel {
+    if (this.#names.size >= MOST_CHANNELS) {
+      throw new PlaitError("busy", `${MOST_CHANNELS} channels are open already`);
+    }
+    this.#lastNumber += 1;
+    const channel = new Channel(this.#lastNumber, declaration, this.#limit);
+    this.#names.set(declaration.name, channel);
+    this.#ours.set(this.#lastNumber, channel);
+    return channel;
+  }
+
+  /**
+   * Send bytes, or a string, on a channel that is open. Throws `invalid-value` where it is not, or has ended,
+   * `message-too-large`, and `busy` where the far end has been away, or slow, for too long. Then nothing is taken.
+   */
+  send(name: string, message: Uint8Array | string, { now, key = "" }: SendOptions): void {
+    const channel = this.#names.get(name);
+    if (channel === undefined || (channel.out instanceof Outgoing && channel.out.finished)) {
+      throw invalidValue(`the channel '${name}' is not open`);
+    }
+    const text = typeof message === "string";
+    const payload = text ? frames.utf8(message) : message;
+    if (channel.out instanceof Outgoing) {
+      channel.out.send(payload, text);
+      return;
+    }
+    if (payload.length > LARGEST) {
+      throw new PlaitError(
+        "message-too-large",
+        `${payload.length} bytes; one of this class has at most ${LARGEST}`,
+      );
+    }
+    if (channel.out instanceof Datagrams) {
+      channel.out.put(payload, text);
+      return;
+    }
+    if (sizeOf(key) > frames.LONGEST_NAME) {
+      throw invalidValue(`a key has at most ${frames.LONGEST_NAME} bytes`);
+    }
+    channel.out.put(key, payload, text, now);
+  }
+
+  /** End our direction of a channel, after all that was sent on it. */
+  finish(name: string): void {
+    const out = this.#names.get(name)?.out;
+    if (out instanceof Outgoing && !out.finished) {
+      out.end();
+    }
+  }
+
+  /** Note that the program has taken a message of so many bytes: the far end may send as much more. */
+  took(name: string, size: number): void {
+    const into = this.#names.get(name)?.into;
+    if (into instanceof Incoming) {
+      into.took(size);
+    }
+  }
+
+  /** Return how many bytes of a reliable channel the far end has not acknowledged. */
+  buffered(name: string): number {
+    const out = this.#names.get(name)?.out;
+    return out instanceof Outgoing ? out.buffered : 0;
+  }
+
+  /** Whether the far end has everything that was sent reliably or as a value. */
+  get settled(): boolean {
+    return [...this.#ours.values()].every(({ out }) => out.empty);
+  }
+
+  // Paths
+
+  /** Note that another path carries the link from now on, or the same one after a break. */
+  moved(now: number): void {
+    for (const { out, into, theirs } of this.#ours.values()) {
+      if (out instanceof Outgoing) {
+        out.again();
+      } else if (out instanceof Newest) {
+        out.again(now);
+      }
+      if (into instanceof Incoming && theirs !== undefined) {
+        into.again();
+      }
+    }
+    for (const [channel, reason] of this.#givenUp) {
+      this.#sure.push({ kind: "reset", channel, mine: true, reason });
+    }
+  }
+
+  /** Return the next packet for a lane, if something is to go there; at most `PACKET` bytes. */
+  poll(now: number, lane: Lane = "any"): Uint8Array | undefined {
+    const packet: Uint8Array[] = [];
+    let size = 0;
+    for (const frame of this.#due(now, lane)) {
+      packet.push(frame);
+      size += frames.packedSize(frame);
+      if (size > BATCH) {
+        break;
+      }
+    }
+    return packet.length > 0 ? frames.pack(packet) : undefined;
+  }
+
+  /** Yield what is to go, taking it away one by one. */
+  *#due(now: number, lane: Lane): Generator<Uint8Array, void, undefined> {
+    if (lane !== "fast") {
+      for (let answer = this.#sure.shift(); answer !== undefined; answer = this.#sure.shift()) {
+        yield answer;
+      }
+      for (const { into } of this.#ours.values()) {
+        const ack = into instanceof Incoming ? into.ack() : undefined;
+        if (ack !== undefined) {
+          yield frames.encode(ack);
+        }
+      }
+    }
+    if (lane !== "sure") {
+      for (let answer = this.#fast.shift(); answer !== undefined; answer = this.#fast.shift()) {
+        yield answer;
+      }
+    }
+    for (let frame = this.#next(now, lane); frame !== undefined; frame = this.#next(now, lane)) {
+      yield frames.encode(frame);
+    }
+  }
+
+  /** Take the next frame: of the highest priority, and among equals of the channel whose turn is longest ago. */
+  #next(now: number, lane: Lane): frames.Frame | undefined {
+    const order = [...this.#ours.values()].sort(
+      (a, b) => b.declaration.priority - a.declaration.priority || a.turn - b.turn,
+    );
+    for (const channel of order) {
+      const frame = this.#take(channel, now, lane);
+      if (frame !== undefined) {
+        this.#turn += 1;
+        channel.turn = this.#turn;
+        return frame;
+      }
+    }
+    return undefined;
+  }
+
+  #take({ out }: Channel, now: number, lane: Lane): frames.Frame | undefined {
+    if (out instanceof Outgoing) {
+      return lane === "fast" || this.#flying() >= this.flight ? undefined : out.take();
+    }
+    if (lane === "sure") {
+      return undefined;
+    }
+    return out instanceof Datagrams ? out.take() : out.take(now, this.rtt);
+  }
+
+  #flying(): number {
+    let bytes = 0;
+    for (const { out } of this.#ours.values()) {
+      bytes += out instanceof Outgoing ? out.flying : 0;
+    }
+    return bytes;
+  }
+
+  /** Return when `poll` will have something though nothing happens before; undefined where nothing is due. */
+  deadline(): number | undefined {
+    const times = [...this.#ours.values()].flatMap(({ out }) => {
+      const time = out instanceof Newest ? out.deadline() : undefined;
+      return time === undefined ? [] : [time];
+    });
+    return times.length > 0 ? Math.min(...times) : undefined;
+  }
+
+  // What arrives
+
+  /** Take a packet that came on any path; return what follows from it. */
+  receive(packet: Uint8Array): LinkEvent[] {
+    const events: LinkEvent[] = [];
+    try {
+      for (const frame of frames.unpack(packet)) {
+        this.#frame(frame, events);
+      }
+    } catch (error) {
+      if (!(error instanceof PlaitError) || error.code !== "invalid-message") {
+        throw error;
+      }
+      events.push({ kind: "fault", error });
+    }
+    return events;
+  }
+
+  #frame(frame: frames.Frame, events: LinkEvent[]): void {
+    switch (frame.kind) {
+      case "ping":
+      case "pong":
+        events.push(frame);
+        break;
+      case "reset":
+        this.#reset(frame, events);
+        break;
+      case "ack":
+      case "seen":
+        this.#answered(frame, events);
+        break;
+      default:
+        this.#arrived(frame, events);
+    }
+  }
+
+  #answered(frame: frames.Ack | frames.Seen, events: LinkEvent[]): void {
+    const channel = this.#ours.get(frame.channel);
+    if (channel === undefined) {
+      return; // of a channel that has been given up meanwhile
+    }
+    const { out } = channel;
+    try {
+      if (frame.kind === "ack" && out instanceof Outgoing) {
+        out.acknowledge(frame);
+        this.#retire(channel);
+      } else if (frame.kind === "seen" && out instanceof Newest) {
+        out.seen(frame.seq);
+      } else if (frame.kind === "seen" && out instanceof Datagrams) {
+        out.known();
+      } else {
+        throw violation("a frame of another class than the channel's");
+      }
+    } catch (error) {
+      this.#giveUp(frame.channel, channel, broken(error), events);
+    }
+  }
+
+  #arrived(frame: frames.Data | frames.Value | frames.Datagram, events: LinkEvent[]): void {
+    const ack = this.#done.get(frame.channel);
+    if (ack !== undefined) {
+      this.#sure.push(ack); // it has not heard that all has come
+      return;
+    }
+    const reason = this.#refused.get(frame.channel);
+    if (reason !== undefined) {
+      // It has not heard yet, or the word was lost.
+      this.#sure.push({ kind: "reset", channel: frame.channel, mine: false, reason });
+      return;
+    }
+    try {
+      this.#takeIn(this.#theirs.get(frame.channel) ?? this.#meet(frame, events), frame, events);
+    } catch (error) {
+      this.#refuse(frame.channel, broken(error), events);
+    }
+  }
+
+  #takeIn(channel: Channel, frame: frames.Data | frames.Value | frames.Datagram, events: LinkEvent[]): void {
+    const { into, declaration } = channel;
+    const received = { kind: "received", channel: declaration.name, key: "" } as const;
+    const seen = { kind: "seen", channel: frame.channel, seq: frame.seq } as const;
+    if (frame.kind === "data" && into instanceof Incoming) {
+      for (const message of into.receive(frame)) {
+        events.push({ ...received, ...message });
+      }
+      if (into.ended && !into.told) {
+        into.told = true;
+        events.push({ kind: "ended", channel: declaration.name, error: undefined });
+        this.#retire(channel);
+      }
+    } else if (frame.kind === "value" && into instanceof Newer) {
+      this.#fast.push(seen);
+      if (into.receive(frame)) {
+        events.push({ ...received, payload: frame.payload, text: frame.text, key: frame.key });
+      }
+    } else if (frame.kind === "datagram" && into instanceof Once) {
+      if (frame.declaration !== undefined) {
+        this.#fast.push(seen);
+      }
+      if (into.receive(frame.seq)) {
+        events.push({ ...received, payload: frame.payload, text: frame.text });
+      }
+    } else {
+      throw violation("a frame of another class than the channel's");
+    }
+  }
+
+  /** Find, or make, the channel that the far end declares. */
+  #meet(frame: frames.Data | frames.Value | frames.Datagram, events: LinkEvent[]): Channel {
+    const declared = frame.declaration;
+    if (declared === undefined) {
+      throw violation("a channel that was not declared");
+    }
+    let channel = this.#names.get(declared.name);
+    if (channel !== undefined && channel.declaration.delivery !== declared.delivery) {
+      const here = channel.declaration.delivery;
+      throw violation(`'${declared.name}' is of the class ${here} here, ${declared.delivery} there`);
+    }
+    if (channel?.theirs !== undefined) {
+      if (!channel.ended) {
+        throw violation(`'${declared.name}' has a number already`);
+      }
+      this.#forget(channel); // it has ended, and this is the next of its name
+      channel = undefined;
+    }
+    channel ??= this.#welcome(declared, events);
+    channel.theirs = frame.channel;
+    if (channel.into instanceof Incoming) {
+      channel.into = new Incoming(frame.channel);
+    }
+    this.#theirs.set(frame.channel, channel);
+    return channel;
+  }
+
+  /** Make a channel that nobody here has asked for. */
+  #welcome(declared: frames.Declaration, events: LinkEvent[]): Channel {
+    if (declared.name === "") {
+      throw violation("a channel without a name");
+    }
+    if (this.#names.size >= MOST_CHANNELS) {
+      throw violation(`${MOST_CHANNELS} channels are open already`);
+    }
+    const channel = this.#make(declared);
+    events.push({ kind: "opened", channel: declared.name, delivery: declared.delivery });
+    return channel;
+  }
+
+  #reset({ channel: number, mine, reason }: frames.Reset, events: LinkEvent[]): void {
+    const channel = (mine ? this.#theirs : this.#ours).get(number);
+    if (mine) {
+      this.#refused.set(number, reason);
+    }
+    if (channel !== undefined) {
+      this.#forget(channel);
+      events.push({ kind: "ended", channel: channel.declaration.name, error: violation(reason) });
+    }
+  }
+
+  /** End a channel of the far end's whose frames break the rules; the others go on. */
+  #refuse(number: number, error: PlaitError, events: LinkEvent[]): void {
+    this.#refused.set(number, error.message);
+    this.#sure.push({ kind: "reset", channel: number, mine: false, reason: error.message });
+    const channel = this.#theirs.get(number);
+    if (channel !== undefined) {
+      this.#forget(channel);
+      events.push({ kind: "ended", channel: channel.declaration.name, error });
+    }
+  }
+
+  #giveUp(number: number, channel: Channel, error: PlaitError, events: LinkEvent[]): void {
+    this.#givenUp.set(number, error.message);
+    this.#sure.push({ kind: "reset", channel: number, mine: true, reason: error.message });
+    this.#forget(channel);
+    events.push({ kind: "ended", channel: channel.declaration.name, error });
+  }
+
+  /** Forget a channel that both ends have finished with. */
+  #retire(channel: Channel): void {
+    if (channel.over) {
+      if (channel.into instanceof Incoming && channel.theirs !== undefined) {
+        const ack = channel.into.final();
+        this.#done.set(channel.theirs, ack);
+        this.#sure.push(ack);
+      }
+      this.#forget(channel);
+    }
+  }
+
+  #forget(channel: Channel): void {
+    if (this.#names.get(channel.declaration.name) === channel) {
+      this.#names.delete(channel.declaration.name);
+    }
+    for (const [number, each] of this.#ours) {
+      if (each === channel) {
+        this.#ours.delete(number);
+      }
+    }
+    for (const [number, each] of this.#theirs) {
+      if (each === channel) {
+        this.#theirs.delete(number);
+        if (!this.#refused.has(number) && !this.#done.has(number)) {
+          this.#refused.set(number, "the channel has ended");
+        }
+      }
+    }
+  }
+}
