@@ -7,7 +7,7 @@ import pytest
 from msgspec import UNSET
 
 from plait.wire import greeting, messages
-from plait.wire.errors import InvalidMessage, Unauthorized
+from plait.wire.errors import InvalidMessage, Unauthorized, UnsupportedVersion
 from plait.wire.messages import Hello, Welcome, notification
 from plait.wire.session import Session
 
@@ -72,7 +72,6 @@ def test_forgotten_session_is_told_how_far_it_was_committed():
         messages.request("readproperty"),
         messages.request("hello"),
         messages.request("hello", input=5),
-        messages.request("hello", input={"protocol": 0}),
         messages.request("hello", input={"protocol": 1, "ack": "x"}),
         messages.Message(message_type="request", operation="hello", input={"protocol": 1}),
     ],
@@ -89,6 +88,21 @@ def test_newer_client_is_spoken_to_in_our_version():
     )
 
 
+def test_who_says_no_version_speaks_the_first(monkeypatch):
+    monkeypatch.setattr(greeting, "PROTOCOL", 3)
+    said = greeting.read_hello(messages.request("hello", input={}))
+    assert said.protocol == 1
+    assert welcome(said).welcome.protocol == 1
+    assert greeting.hello(Session(), "test/1").input["protocol"] == 3
+
+
+def test_client_that_is_too_old_is_told_both_versions(monkeypatch):
+    monkeypatch.setattr(greeting, "PROTOCOL", 3)
+    monkeypatch.setattr(greeting, "OLDEST_PROTOCOL", 2)
+    with pytest.raises(UnsupportedVersion, match="This hub speaks protocol 2 to 3, the client at most 1"):
+        greeting.read_hello(messages.request("hello", input={"protocol": 1}))
+
+
 def answers(asked):
     good = Welcome(protocol=1, session="s-1", resumed=False, ack=0, window=60.0, time=NOW)
     output = msgspec.to_builtins(good)
@@ -96,7 +110,7 @@ def answers(asked):
     yield "no hello", messages.response(messages.request("ping"), output=output), InvalidMessage
     yield "no output", messages.response(asked), InvalidMessage
     yield "not a welcome", messages.response(asked, output={"session": 1}), InvalidMessage
-    yield "newer", messages.response(asked, output={**output, "protocol": 2}), InvalidMessage
+    yield "newer", messages.response(asked, output={**output, "protocol": 2}), UnsupportedVersion
     yield "clock", messages.response(asked, output={**output, "time": "2026-01-01T00:00:00"}), InvalidMessage
     yield "refused", messages.response(asked, error=Unauthorized("no").problem()), Unauthorized
 

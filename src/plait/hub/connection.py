@@ -15,7 +15,7 @@ from msgspec import UNSET
 from plait.hub.contracts import NotKept
 from plait.transport.base import TransportClosed
 from plait.wire.codec import decode, encode, envelope
-from plait.wire.errors import InvalidMessage, MessageTooLarge
+from plait.wire.errors import InvalidMessage, MessageTooLarge, UnsupportedVersion
 from plait.wire.greeting import read_hello, welcome, welcome_message
 from plait.wire.messages import (
     ERROR,
@@ -180,7 +180,7 @@ class Connection:
     def _greet(self, message: Message) -> None:
         try:
             hello = read_hello(message)
-        except InvalidMessage as error:
+        except (InvalidMessage, UnsupportedVersion) as error:
             if message.operation == HELLO and message.message_id is not UNSET:
                 self._send(response(message, error=error.problem()))
             else:

@@ -10,6 +10,7 @@ PlaitError
 ├── LinkViolation      a channel of a link broke the rules             400
 ├── LinkLost           the link cannot go on: the far end began anew   409, retry
 ├── FileDamaged        a file is not what was offered                  422, retry
+├── UnsupportedVersion the two sides have no protocol version in common 400
 ├── InvalidMessage     not a message of this protocol                  400
 ├── MessageTooLarge    over the size limit                             413
 ├── InvalidValue       breaks the affordance's data schema             422
@@ -129,6 +130,12 @@ class FileDamaged(PlaitError):
     """A file is not what was offered: its SHA-256 is another."""
 
     code, title, status, retry = "file-damaged", "The file is damaged", 422, True
+
+
+class UnsupportedVersion(PlaitError):
+    """The two sides have no version of the protocol in common; the detail names those of both."""
+
+    code, title, status = "unsupported-version", "No protocol version in common", 400
 
 
 class InvalidMessage(PlaitError):

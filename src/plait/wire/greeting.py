@@ -16,8 +16,8 @@ import msgspec
 from msgspec import UNSET
 
 from plait.wire.codec import convert
-from plait.wire.errors import InvalidMessage, from_problem
-from plait.wire.messages import HELLO, PROTOCOL, Hello, Welcome, request, response
+from plait.wire.errors import InvalidMessage, UnsupportedVersion, from_problem
+from plait.wire.messages import HELLO, OLDEST_PROTOCOL, PROTOCOL, Hello, Welcome, request, response
 from plait.wire.session import Session
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def hello(session: Session, software: str) -> Message:
     """Return the first message of a connection: asks to go on where there is something to go on with."""
     known = session.id or None
     said = Hello(software=software, session=known, ack=session.ack if known else 0)
-    return request(HELLO, input=msgspec.to_builtins(said))
+    return request(HELLO, input={"protocol": PROTOCOL} | msgspec.to_builtins(said))
 
 
 def take_welcome(
@@ -64,15 +64,17 @@ def take_welcome(
 
     Raises:
         PlaitError: the hub refused, with its reason.
-        InvalidMessage: that was no welcome, or to a protocol that we do not speak.
+        UnsupportedVersion: the hub welcomes us to a protocol that we do not speak.
+        InvalidMessage: that was no welcome.
     """
     if answer.operation != HELLO or answer.correlation_id != asked.message_id:
         raise InvalidMessage("The hub's first message must be its welcome")
     if answer.error is not UNSET:
         raise from_problem(answer.error)
     welcome = convert(answer.output, Welcome, field="/output")
-    if welcome.protocol != PROTOCOL:
-        raise InvalidMessage(f"The hub speaks protocol {welcome.protocol}", field="/output/protocol")
+    if not OLDEST_PROTOCOL <= welcome.protocol <= PROTOCOL:
+        detail = f"The hub speaks protocol {welcome.protocol}, this client {_spoken()}"
+        raise UnsupportedVersion(detail, field="/output/protocol")
     if welcome.time.tzinfo is None:
         raise InvalidMessage("A time needs a UTC offset", field="/output/time")
     if welcome.resumed:
@@ -88,13 +90,19 @@ def read_hello(message: Message) -> Hello:
 
     Raises:
         InvalidMessage: it is not a hello. Close with 4000.
+        UnsupportedVersion: the client's highest version is older than our lowest.
     """
     if message.operation != HELLO or message.message_type != "request" or message.message_id is UNSET:
         raise InvalidMessage("The first message must be a hello request", field="/operation")
     said = convert(message.input, Hello, field="/input")
-    if said.protocol < PROTOCOL:
-        raise InvalidMessage(f"This hub speaks protocol {PROTOCOL}", field="/input/protocol")
+    if said.protocol < OLDEST_PROTOCOL:
+        detail = f"This hub speaks protocol {_spoken()}, the client at most {said.protocol}"
+        raise UnsupportedVersion(detail, field="/input/protocol")
     return said
+
+
+def _spoken() -> str:
+    return str(PROTOCOL) if OLDEST_PROTOCOL == PROTOCOL else f"{OLDEST_PROTOCOL} to {PROTOCOL}"
 
 
 def _begin() -> Session:
@@ -127,7 +135,14 @@ def welcome(
         ack = committed if known is None else known.ack
         session, resumed, again = begin(), False, []
     return Opened(
-        Welcome(protocol=PROTOCOL, session=session.id, resumed=resumed, ack=ack, window=window, time=time),
+        Welcome(
+            protocol=min(said.protocol, PROTOCOL),
+            session=session.id,
+            resumed=resumed,
+            ack=ack,
+            window=window,
+            time=time,
+        ),
         session,
         again,
     )

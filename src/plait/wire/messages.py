@@ -17,7 +17,10 @@ from msgspec import UNSET, UnsetType
 from plait.wire.errors import Problem
 
 PROTOCOL: Final = 1
-"""The version said in `hello`; a side that speaks several picks the highest that both know."""
+"""The highest version that we speak, said in `hello`; the hub picks the highest that both know."""
+
+OLDEST_PROTOCOL: Final = 1
+"""The lowest version that we still speak."""
 
 MAX_MESSAGE: Final = 1 << 20
 """Largest encoded message, in bytes."""
@@ -101,13 +104,13 @@ class Hello(msgspec.Struct, omit_defaults=True, kw_only=True, rename="camel"):
     """What the side that dials in says first: the `input` of a `hello` request.
 
     Attributes:
-        protocol: highest protocol version known.
+        protocol: highest protocol version known; whoever says none speaks 1.
         software: name and version, for people and logs ("plait/0.1.0 python/3.11").
         session: the session to resume, if there was one.
         ack: with `session`, the last `seq` of the other side that was kept.
     """
 
-    protocol: int = PROTOCOL
+    protocol: int = 1
     software: str = ""
     session: str | None = None
     ack: int = 0

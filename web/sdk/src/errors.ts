@@ -15,6 +15,7 @@ const CODES = {
   "session-lost": ["The session could not be resumed", 409, true],
   "link-violation": ["The channel broke the link's rules", 400, false],
   "link-lost": ["The link is lost", 409, true],
+  "unsupported-version": ["No protocol version in common", 400, false],
   "invalid-message": ["Not a valid message", 400, false],
   "message-too-large": ["The message is too large", 413, false],
   "invalid-value": ["The value does not fit", 422, false],
