@@ -4,7 +4,7 @@
 
 Recorded is what passes between today's hub and today's thing or app, each in its part of one scenario.
 `tests/interop/test_releases.py` plays every recorded release back: the client's side to today's hub, and the
-hub's side to today's thing and app. Each must answer as it was answered then. The form is in `vectors/README.md`.
+hub's side to today's thing and app. Each must answer as was answered then. `vectors/README.md` has the form.
 """
 
 from __future__ import annotations
@@ -360,8 +360,7 @@ class PlayedHub(_Doorway):
 
 
 async def record(folder: Path) -> None:
-    """Record both conversations of today's code into a folder."""
-    folder.mkdir(parents=True)
+    """Record both conversations of today's code into a folder that is there."""
     for who in ("thing", "app"):
         with tempfile.TemporaryDirectory() as data:
             async with running_hub(Path(data)) as hub:
@@ -394,4 +393,6 @@ async def probing(hub: str) -> AsyncIterator[asyncio.Task[None]]:
 
 
 if __name__ == "__main__":
-    asyncio.run(record(RELEASES / sys.argv[1]))
+    to = RELEASES / sys.argv[1]
+    to.mkdir(parents=True)
+    asyncio.run(record(to))

@@ -1,4 +1,4 @@
-"""Every release's conversations played back: its things and apps to today's hub, its hub to today's clients."""
+"""Each release's conversations played back: its things and apps to the hub, its hub to things and apps."""
 
 from __future__ import annotations
 
