@@ -7,7 +7,7 @@ BIN := .venv/bin
 RUST := $(shell find native -name '*.rs' 2>/dev/null) native/Cargo.toml native/Cargo.lock
 WEB := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
-.PHONY: help setup setup-bench demo test test-long test-python test-rust test-web lint format bench docs wheel clean
+.PHONY: help setup setup-bench demo netlab test test-long test-python test-rust test-web lint format bench docs wheel clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ format: .venv/.python ## Put every file into its one form
 
 setup-bench: setup ## Install the peers that benchmarks compare with
 	@tools/setup bench
+
+netlab: setup ## Run every pair of networks as root, and write docs/networks.md
+	$(BIN)/python -m tests.netlab.matrix
 
 bench: setup-bench ## Take every figure and write docs/benchmarks.md
 	$(BIN)/python tools/benchmarks.py
