@@ -5,19 +5,9 @@ export { Call, type CallOptions, type CallState } from "./call.ts";
 export * from "./description.ts";
 export { type ErrorCode, fromProblem, PlaitError } from "./errors.ts";
 export { type ConnectOptions, connect, Home } from "./home.ts";
+export type { Ended, Fault, LinkEvent, Opened, Received } from "./link/events.ts";
 export * as linkFrames from "./link/frames.ts";
-export {
-  type Ended,
-  type Fault,
-  type Lane,
-  Link,
-  type LinkEvent,
-  type Opened,
-  PACKET,
-  type Received,
-  type SendOptions,
-  VERSION as LINK_VERSION,
-} from "./link/link.ts";
+export { type Lane, Link, PACKET, type SendOptions, VERSION as LINK_VERSION } from "./link/link.ts";
 export type { Json, Message, Problem } from "./messages.ts";
 export { type MediaFigures, mediaOfStats, type Path, pathOf, type Reports } from "./path.ts";
 export type { RequestOptions } from "./requests.ts";

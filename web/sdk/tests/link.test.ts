@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { PlaitError } from "../src/errors.ts";
+import type { LinkEvent, Received } from "../src/link/events.ts";
 import * as frames from "../src/link/frames.ts";
 import { KEYS, LARGEST, Once, WAITING } from "../src/link/latest.ts";
-import { type Lane, Link, type LinkEvent, PACKET, type Received } from "../src/link/link.ts";
+import { type Lane, Link, PACKET } from "../src/link/link.ts";
 import { FRAGMENT, Incoming, LONGEST } from "../src/link/reliable.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

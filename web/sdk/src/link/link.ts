@@ -9,6 +9,8 @@
  */
 
 import { PlaitError } from "../errors.ts";
+import { Answers, Channel, Recent } from "./channel.ts";
+import type { LinkEvent } from "./events.ts";
 import * as frames from "./frames.ts";
 import { Datagrams, LARGEST, Newer, Newest, Once } from "./latest.ts";
 import { Incoming, LIMIT, Outgoing, violation } from "./reliable.ts";
@@ -22,8 +24,6 @@ export const FLIGHT = 1 << 20;
 export const MOST_CHANNELS = 256;
 
 const BATCH = 8 << 10;
-const MOST_ANSWERS = 4096;
-const MOST_OVER = 1024;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /**
@@ -32,122 +32,11 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
  */
 export type Lane = "sure" | "fast" | "any";
 
-/** The far end uses a channel that nobody here has asked for. */
-export interface Opened {
-  readonly kind: "opened";
-  readonly channel: string;
-  readonly delivery: frames.Delivery;
-}
-
-/** A message, or a value with its key. */
-export interface Received {
-  readonly kind: "received";
-  readonly channel: string;
-  /** UTF-8 where `text`. */
-  readonly payload: Uint8Array;
-  /** The far end sent a string. */
-  readonly text: boolean;
-  /** Of a value; empty else. */
-  readonly key: string;
-}
-
-/** Nothing more comes on a channel. */
-export interface Ended {
-  readonly kind: "ended";
-  readonly channel: string;
-  /** Why, where that is not the far end's wish: a `link-violation`. */
-  readonly error: PlaitError | undefined;
-}
-
-/** What came was not a packet (`invalid-message`); nothing of a channel is touched by it. */
-export interface Fault {
-  readonly kind: "fault";
-  readonly error: PlaitError;
-}
-
-export type LinkEvent = Opened | Received | Ended | Fault | frames.Ping | frames.Pong;
-
 export interface SendOptions {
   /** The time, of any clock that only goes forward, in ms. */
   readonly now: number;
   /** Of a value; for the class `latest` alone. */
   readonly key?: string;
-}
-
-function outgoing(number: number, declaration: frames.Declaration, limit: number) {
-  switch (declaration.delivery) {
-    case "reliable":
-      return new Outgoing(number, declaration, limit);
-    case "latest":
-      return new Newest(number, declaration);
-    case "datagram":
-      return new Datagrams(number, declaration);
-  }
-}
-
-function incoming(number: number, delivery: frames.Delivery) {
-  switch (delivery) {
-    case "reliable":
-      return new Incoming(number);
-    case "latest":
-      return new Newer();
-    case "datagram":
-      return new Once();
-  }
-}
-
-/** Both directions of one channel. */
-class Channel {
-  readonly declaration: frames.Declaration;
-  readonly out: Outgoing | Newest | Datagrams;
-  into: Incoming | Newer | Once;
-  /** The far end's number for it, once it has told one. */
-  theirs: number | undefined;
-  turn = 0;
-
-  constructor(number: number, declaration: frames.Declaration, limit: number) {
-    this.declaration = declaration;
-    this.out = outgoing(number, declaration, limit);
-    this.into = incoming(0, declaration.delivery);
-  }
-
-  /** Whether the far end has ended its direction. */
-  get ended(): boolean {
-    return this.into instanceof Incoming && this.into.ended;
-  }
-
-  /** Whether both directions have ended, and everything has come. */
-  get over(): boolean {
-    return this.ended && this.out instanceof Outgoing && this.out.finished && this.out.empty;
-  }
-}
-
-/** What is kept of channels that are over, by number; the oldest go first. */
-class Recent<T> extends Map<number, T> {
-  override set(number: number, kept: T): this {
-    super.set(number, kept);
-    if (this.size > MOST_OVER) {
-      const [oldest = number] = this.keys();
-      this.delete(oldest);
-    }
-    return this;
-  }
-}
-
-/** Answers that wait. A far end that makes us answer faster than it listens misses the oldest, no more. */
-class Answers {
-  readonly #waiting: Uint8Array[] = [];
-
-  push(frame: frames.Frame): void {
-    this.#waiting.push(frames.encode(frame));
-    if (this.#waiting.length > MOST_ANSWERS) {
-      this.#waiting.shift();
-    }
-  }
-
-  shift(): Uint8Array | undefined {
-    return this.#waiting.shift();
-  }
 }
 
 /** Throw what is no broken rule; return what is one. */
