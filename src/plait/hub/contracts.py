@@ -270,22 +270,25 @@ class Reading:
         thing, name: whose.
         time: microseconds since 1970, UTC.
         value: JSON.
+        known: it was here before: set by the store, to be read once it is committed.
     """
 
     thing: str
     name: str
     time: int
     value: bytes
+    known: bool = False
 
 
 @dataclass(slots=True)
 class Happening:
-    """An event that a thing told of; `data` is JSON, `time` as in `Reading`."""
+    """An event that a thing told of; `data` is JSON, `time` and `known` as in `Reading`."""
 
     thing: str
     name: str
     time: int
     data: bytes
+    known: bool = False
 
 
 @dataclass(slots=True)
@@ -314,10 +317,13 @@ class Store(Protocol):
     """What outlives the process. Every write is committed with fsync before its `Done` is called."""
 
     def add_reading(self, reading: Reading, mark: Mark | None, done: Done) -> None:
-        """Keep a reading, and take it as the property's last value. The same reading twice is one."""
+        """Keep a reading, and take it as the property's last value.
+
+        Of two of the same property and time the later one counts; where its value is the same, its `known` is set.
+        """
 
     def add_event(self, event: Happening, mark: Mark | None, done: Done) -> None:
-        """Keep an event. The same event twice is one."""
+        """Keep an event. The same event twice is one; the second's `known` is set."""
 
     def describe(self, thing: str, description: bytes, mark: Mark | None) -> Reply[None]:
         """Keep a thing's description. It fails with `NotKept`, as all of these do."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from plait.thing.definition import Action
+    from plait.thing.journal import Journal
     from plait.thing.state import Reading
     from plait.thing.thing import Thing
     from plait.wire.messages import Message
@@ -46,9 +47,13 @@ class Answers:
 
     Args:
         thing: the thing.
+
+    Attributes:
+        journal: where actions are kept over a restart; None to remember them in memory alone.
     """
 
     def __init__(self, thing: Thing) -> None:
+        self.journal: Journal | None = None
         self._thing = thing
         self._state = state_of(thing)
         self._has = thing.definition
@@ -115,7 +120,7 @@ class Answers:
         result = self._results[key] = asyncio.get_running_loop().create_future()
         self._forget()
         try:
-            output = self._output(action, await self._run(name, call, request.deadline))
+            output = await self._journaled(action, key, call, request.deadline)
         except PlaitError as error:
             result.set_exception(error)
             result.exception()  # that nobody asks again is no fault
@@ -125,6 +130,16 @@ class Answers:
             raise
         result.set_result(output)
         return output
+
+    async def _journaled(self, action: Action, key: str, call: partial[Any], deadline: datetime | Any) -> Any:
+        """Do an action; over restarts once, where there is a journal and doing it twice would matter."""
+
+        async def act() -> Any:
+            return self._output(action, await self._run(action.name, call, deadline))
+
+        if self.journal is None or action.terms.idempotent or action.terms.safe:
+            return await act()
+        return await self.journal.once(key, act)
 
     @staticmethod
     def _output(action: Action, returned: Any) -> Any:
@@ -150,7 +165,7 @@ class Answers:
             OutcomeUnknown: it still runs, in its thread, beyond its deadline.
             ActionFailed: it raised.
         """
-        left = None if deadline is UNSET else (deadline - messages.now()).total_seconds()
+        left = None if deadline is UNSET else (deadline - self._state.clock.hub()).total_seconds()
         if left is not None and left <= 0:
             raise Expired(f"`{name}` was asked {-left:.1f} s too late")
         threaded = not inspect.iscoroutinefunction(call.func)

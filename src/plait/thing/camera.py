@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Unpack
 
 from msgspec import Meta
 
@@ -18,11 +18,11 @@ from plait.thing.thing import Thing
 from plait.wire.errors import ActionFailed, InvalidMessage, UnknownOperation
 
 if TYPE_CHECKING:
-    import ssl as tls
     from pathlib import Path
 
     from plait.rtc import Certificate, DataChannel, Transceiver
     from plait.thing.call import Call, Candidate
+    from plait.thing.runner import Options
     from plait.wire.description import Description
 
 log = logging.getLogger("plait.camera")
@@ -82,16 +82,14 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
             if error.permanent:
                 raise
 
-    def run(
-        self, *, hub: str | None = None, token: str | None = None, ssl: tls.SSLContext | None = None
-    ) -> None:
+    def run(self, **options: Unpack[Options]) -> None:
         """Serve it as this program's whole work; a source that cannot be is one line, and exit code 2."""
         try:
             self.look()
         except SourceError as error:
             print(f"{self.title}: {error}", file=sys.stderr)  # noqa: T201 - the one line that a person reads
             raise SystemExit(2) from None
-        super().run(hub=hub, token=token, ssl=ssl)
+        super().run(**options)
 
     async def open(self) -> None:
         """Open the source; later calls wait for the first.

@@ -10,7 +10,8 @@ import signal
 import sys
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn, TypedDict
 
 from plait.thing.service import Service
 from plait.wire.errors import (
@@ -36,12 +37,22 @@ log = logging.getLogger("plait.thing")
 _collected: ContextVar[list[Thing] | None] = ContextVar("collected", default=None)
 
 
+class Options(TypedDict, total=False):
+    """What `Thing.run` and `Thing.serve` take: see `serve`."""
+
+    hub: str | None
+    token: str | None
+    ssl: tls.SSLContext | None
+    folder: str | os.PathLike[str] | None
+
+
 async def serve(
     *things: Thing,
     hub: str | None = None,
     token: str | Mapping[str, str] | None = None,
     ssl: tls.SSLContext | None = None,
     on_state: Callable[[Thing, Standing], None] | None = None,
+    folder: str | os.PathLike[str] | None = None,
 ) -> None:
     """Serve things until cancelled, each on a connection of its own. A hub that goes away is dialled again.
 
@@ -51,11 +62,14 @@ async def serve(
         token: the thing's token, or with several things, each one's by its id; absent, that in `PLAIT_TOKEN`.
         ssl: whom to trust for https.
         on_state: told whenever a thing comes online ("online") and whenever it has no hub ("lost").
+        folder: where things keep what must outlive this process (reports that the hub has not
+            acknowledged, actions that were begun), each in a folder of its own; absent, in memory.
 
     Raises:
         Unauthorized, Forbidden: the hub does not take a token.
         InvalidDescription: the hub does not take a thing.
         SessionLost: another process serves a thing now.
+        Busy: another process has a thing's folder open.
         ValueError: `hub` is not an address.
         Exception: whatever a thing's `main` raised.
     """
@@ -67,6 +81,7 @@ async def serve(
             _token_of(thing, token),
             ssl=ssl,
             on_state=None if on_state is None else partial(on_state, thing),
+            folder=None if folder is None else Path(folder),
         )
         for thing in things
     ]
@@ -85,8 +100,11 @@ def run(
     hub: str | None = None,
     token: str | Mapping[str, str] | None = None,
     ssl: tls.SSLContext | None = None,
+    folder: str | os.PathLike[str] | None = None,
 ) -> None:
     """Serve things as this program's whole work, until Ctrl-C or SIGTERM; see `serve` for the arguments.
+
+    Absent, `folder` is that in `PLAIT_STATE`; where that is not set either, things keep nothing.
 
     What happens is logged by the logger `plait.thing`, to standard error where there is no logging yet.
 
@@ -115,7 +133,15 @@ def run(
 
     with contextlib.suppress(KeyboardInterrupt):
         try:
-            asyncio.run(_until_told(serve(*things, hub=hub, token=token, ssl=ssl, on_state=tell)))
+            serving = serve(
+                *things,
+                hub=hub,
+                token=token,
+                ssl=ssl,
+                on_state=tell,
+                folder=folder or os.environ.get("PLAIT_STATE") or None,
+            )
+            asyncio.run(_until_told(serving))
         except (PlaitError, ValueError) as error:
             if getattr(error, "__notes__", None):  # from the device's own code
                 raise_with_traceback(error)

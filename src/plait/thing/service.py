@@ -13,18 +13,23 @@ from msgspec import UNSET
 from plait import __version__
 from plait.thing.answers import Answers
 from plait.thing.call import Calls
+from plait.thing.folder import folder_of
 from plait.thing.links import Links
 from plait.thing.state import state_of
 from plait.transport.client import Client
 from plait.wire import messages
-from plait.wire.errors import Busy, PlaitError, from_problem
+from plait.wire.errors import Busy, InvalidMessage, MessageTooLarge, PlaitError, from_problem
 
 if TYPE_CHECKING:
     import ssl as tls
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
+    from plait.thing.spool import Spool
+    from plait.thing.state_file import StateFile
     from plait.thing.thing import Thing
     from plait.transport.client import State
+    from plait.wire.codec import Encoded
     from plait.wire.messages import Message
 
 Standing = Literal["online", "lost"]
@@ -32,6 +37,9 @@ Standing = Literal["online", "lost"]
 
 AT_ONCE: Final = 64
 """Requests that a thing works on at the same time; more are told `busy`."""
+
+AHEAD: Final = 256 << 10
+"""Bytes from the spool that are on their way at a time."""
 
 CATCH_UP_AFTER: Final = 1.0
 """Seconds until readings that found no place are tried again."""
@@ -50,6 +58,7 @@ class Service:
         token: the thing's token.
         ssl: whom to trust for https.
         on_state: told whenever the thing comes online, and whenever the hub is lost.
+        folder: where it keeps what must outlive this process; None to keep it in memory.
 
     Raises:
         ValueError: `hub` is not an address.
@@ -63,6 +72,7 @@ class Service:
         *,
         ssl: tls.SSLContext | None = None,
         on_state: Callable[[Standing], None] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._thing = thing
         self._state = state_of(thing)
@@ -76,7 +86,10 @@ class Service:
             token=token,
             software=SOFTWARE,
             ssl=ssl,
+            on_progress=None if folder is None else self._progress,
         )
+        self._folder = folder
+        self._spool: Spool | None = None
         self._answers = Answers(thing)
         self._calls = Calls(thing, self._client)
         self._links = Links(thing, self._client, self._answers)
@@ -96,7 +109,9 @@ class Service:
         """
         loop = asyncio.get_running_loop()
         self._refused = loop.create_future()
-        self._state.attach(loop, self._report)
+        file = self._open()
+        if self._spool is not None:
+            self._state.attach(loop, self._spool.put)
         main = asyncio.create_task(self._main(), name=f"main of {self._thing.id}")
         connection = asyncio.create_task(self._connection(), name=f"connection of {self._thing.id}")
         ends: list[asyncio.Future[None]] = [main, connection, self._refused]
@@ -114,6 +129,29 @@ class Service:
             connection.cancel()
             self._refused.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
+            if file is not None:
+                await self._close(file)
+
+    def _open(self) -> StateFile | None:
+        """Open what outlives the process, where there is a folder for it."""
+        if self._folder is None:
+            return None
+        from plait.thing.journal import Journal  # noqa: PLC0415 - SQLite is for those who have a folder
+        from plait.thing.spool import Spool  # noqa: PLC0415 - as above
+        from plait.thing.state_file import StateFile  # noqa: PLC0415 - as above
+
+        file = StateFile(folder_of(self._thing.id, self._folder) / "state.db")
+        self._spool = Spool(file, clock=self._state.clock, send=self._send, room=self._has_room)
+        self._client.session.forgotten = self._spool.acknowledged
+        self._answers.journal = Journal(file)
+        self._state.admit, self._state.keep = self._spool.admit, self._spool.saved
+        return file
+
+    async def _close(self, file: StateFile) -> None:
+        if self._spool is not None:
+            await self._spool.close()
+        self._state.admit = self._state.keep = self._spool = None
+        await file.close()
 
     async def _connection(self) -> None:
         await self._client.start()
@@ -154,6 +192,10 @@ class Service:
 
     def _moved(self, state: State) -> None:
         self._links.moved(state)
+        if state in ("connected", "resumed"):
+            self._state.shift(self._state.clock.learn(self._client.hub_time))
+            if self._spool is None:  # from now on the readings' times are right
+                self._state.attach(asyncio.get_running_loop(), self._report)
         if state == "connected":
             self._calls.lose("the connection to the hub was lost")
         elif state == "resumed":
@@ -195,6 +237,20 @@ class Service:
         self._client.respond(request, **members)
 
     # Reports
+
+    def _has_room(self) -> bool:
+        return self._client.connected and self._client.session.buffered < AHEAD
+
+    def _send(self, operation: str, members: dict[str, Any]) -> Encoded | None:
+        try:
+            return self._client.notify(operation, **members)
+        except (InvalidMessage, MessageTooLarge) as error:
+            log.error("%s: a report cannot be told: %s", self._thing.title, error)  # noqa: TRY400 - its text says all
+            return None
+
+    def _progress(self) -> None:
+        if self._spool is not None:
+            self._spool.moved()
 
     def _report(self, operation: str, **members: Any) -> None:
         """Hand a report to the session; where that is full, keep in mind which property is behind."""

@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from plait.thing.clock import Clock
+from plait.thing.errors import SpoolFull
 from plait.wire.errors import InvalidValue
-from plait.wire.messages import OBSERVE_PROPERTY, SUBSCRIBE_EVENT, now
+from plait.wire.messages import OBSERVE_PROPERTY, SUBSCRIBE_EVENT
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Awaitable, Callable
 
     from plait.thing.definition import Definition
     from plait.thing.thing import Thing
     from plait.thing.values import Kind
 
 WAITING: Final = 10_000
-"""Reports that wait for a thing to be served; beyond it the oldest go."""
+"""Reports that wait for a thing to be served; beyond it the oldest readings go."""
 
 _STATE: Final = "_plait_state"
+_TICK: Final = timedelta(microseconds=1)
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -45,7 +49,7 @@ class Reading(msgspec.Struct, frozen=True):
 class Sink(Protocol):
     """Takes reports to the hub; `Client.notify` is one."""
 
-    def __call__(self, operation: str, **members: Any) -> None:
+    def __call__(self, operation: str, **members: Any) -> object:
         """Send one notification."""
 
 
@@ -55,13 +59,22 @@ class State:
     Args:
         owner: the thing's class's name, for errors.
         definition: what the class declares.
+
+    Attributes:
+        clock: what its reports are dated by.
+        admit: asked before an event is taken; raises where there is no room for it.
+        keep: returns when all that was handed on is kept.
     """
 
     def __init__(self, owner: str, definition: Definition) -> None:
+        self.clock = Clock()
+        self.admit: Callable[[dict[str, Any]], None] | None = None
+        self.keep: Callable[[], Awaitable[None]] | None = None
+        self._stamp = self.clock.now()
         self._owner = owner
         self._definition = definition
         self._readings: dict[str, Reading] = {}
-        self._waiting: deque[tuple[str, dict[str, Any]]] = deque(maxlen=WAITING)
+        self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -80,8 +93,9 @@ class State:
         declared = self._definition.properties[name]
         kept, data = self._checked(declared.kind, value, declared.attribute, "/value")
         with self._lock:
-            reading = Reading(kept, data, now())
+            reading = Reading(kept, data, self._time())
             self._readings[name] = reading
+            self._make_room()
             self._waiting.append((OBSERVE_PROPERTY, _members(name, reading)))
         self._wake()
 
@@ -90,14 +104,20 @@ class State:
 
         Raises:
             InvalidValue: the data does not fit the event's type.
+            SpoolFull: so many events wait already that there is no room for it.
         """
         declared = self._definition.events[name]
-        members = {"name": name, "timestamp": now()}
+        members: dict[str, Any] = {"name": name}
         if declared.kind is not None:
             _, members["data"] = self._checked(declared.kind, data, declared.attribute, "/data")
         elif data is not None:
             raise InvalidValue(f"{self._owner}.{declared.attribute}: it carries nothing", field="/data")
+        if self.admit is not None:
+            self.admit(members)
         with self._lock:
+            if not self._make_room():
+                raise SpoolFull(f"{WAITING} events wait to be told; this one is not kept")
+            members["timestamp"] = self._time()
             self._waiting.append((SUBSCRIBE_EVENT, members))
         self._wake()
 
@@ -116,6 +136,23 @@ class State:
         self._loop, self._sink, self._thread = loop, sink, threading.get_ident()
         self.flush()
 
+    def shift(self, by: timedelta) -> None:
+        """Move all that was dated so far, since the clock was wrong."""
+        if not by:
+            return
+        with self._lock:
+            self._stamp += by
+            for _, members in self._waiting:
+                members["timestamp"] += by
+            for name, reading in self._readings.items():
+                self._readings[name] = Reading(reading.value, reading.data, reading.timestamp + by)
+
+    async def saved(self) -> None:
+        """Wait until what was reported is kept, where anything keeps it. On the loop's thread."""
+        self.flush()
+        if self.keep is not None:
+            await self.keep()
+
     def detach(self) -> None:
         """Keep reports until somebody attaches again."""
         self._loop = self._sink = None
@@ -128,6 +165,24 @@ class State:
                     return
                 operation, members = self._waiting.popleft()
             sink(operation, **members)
+
+    def _time(self) -> datetime:
+        """Return the time of a new report; no two have the same, since the hub knows a report by its time."""
+        time = self.clock.now()
+        if time == self._stamp:
+            time += _TICK
+        self._stamp = time
+        return time
+
+    def _make_room(self) -> bool:
+        """Let the oldest reading go where too much waits; return whether there is room."""
+        if len(self._waiting) < WAITING:
+            return True
+        for place, (operation, _) in enumerate(self._waiting):
+            if operation == OBSERVE_PROPERTY:
+                del self._waiting[place]
+                return True
+        return False
 
     def _checked(self, kind: Kind, value: Any, attribute: str, field: str) -> tuple[Any, Any]:
         try:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from plait.rtc import Certificate
+from plait.thing.folder import folder_of
 
-
-def folder_of(thing_id: str, root: Path | None = None) -> Path:
-    """Return a thing's folder: under `root`, else PLAIT_STATE, else the user's state folder (XDG)."""
-    if root is None:
-        named = os.environ.get("PLAIT_STATE")
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        root = Path(named) if named else Path(state) / "plait" / "things"
-    return root / quote(thing_id, safe="")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def certificate_of(thing_id: str, root: Path | None = None) -> Certificate:

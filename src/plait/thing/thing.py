@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
 from plait.thing.affordances import ABSENT
 from plait.thing.definition import Definition
@@ -18,11 +18,11 @@ from plait.wire.description import (
 )
 
 if TYPE_CHECKING:
-    import ssl as tls
     from collections.abc import Mapping, Sequence
 
     from plait.link.link import Link
     from plait.thing.call import Call
+    from plait.thing.runner import Options
     from plait.wire.description import (
         Description,
     )
@@ -139,17 +139,20 @@ class Thing:
             description=has.description,
         )
 
-    def run(
-        self, *, hub: str | None = None, token: str | None = None, ssl: tls.SSLContext | None = None
-    ) -> None:
+    def run(self, **options: Unpack[Options]) -> None:
         """Serve it as this program's whole work, until Ctrl-C or SIGTERM; see `plait.thing.run`."""
-        run(self, hub=hub, token=token, ssl=ssl)
+        run(self, **options)
 
-    async def serve(
-        self, *, hub: str | None = None, token: str | None = None, ssl: tls.SSLContext | None = None
-    ) -> None:
+    async def serve(self, **options: Unpack[Options]) -> None:
         """Serve it until cancelled; see `plait.thing.serve`."""
-        await serve(self, hub=hub, token=token, ssl=ssl)
+        await serve(self, **options)
+
+    async def saved(self) -> None:
+        """Wait until all that was reported so far is on the disk, or with the hub.
+
+        At once where the thing is served without a folder: it keeps nothing.
+        """
+        await state_of(self).saved()
 
     async def main(self) -> None:
         """Do the device's own work. Override it; it may return."""

@@ -71,6 +71,7 @@ class Client:
         ssl: tls.SSLContext | None = None,
         binary: bool = False,
         dial: Dial | None = None,
+        on_progress: Callable[[], None] | None = None,
     ) -> None:
         """Make a client; `start` dials.
 
@@ -88,6 +89,7 @@ class Client:
             ssl: whom to trust for wss.
             binary: speak MessagePack instead of JSON.
             dial: opens the transport, instead of a WebSocket to `url`.
+            on_progress: called when the hub may have acknowledged something.
         """
         self.session = Session()
         self.error: PlaitError | None = None
@@ -96,6 +98,7 @@ class Client:
         self._on_message = on_message
         self._on_state = on_state or _ignore
         self._on_session = on_session
+        self._on_progress = on_progress
         self._text = not binary
         self._dial = dial or self._websocket(token, cookie, ssl)
         self._phase = Phase.IDLE
@@ -144,6 +147,11 @@ class Client:
         return messages.now() + self._clock_ahead
 
     @property
+    def hub_time(self) -> datetime:
+        """The hub's clock now, by its last welcome; before the first, this machine's."""
+        return messages.now() + self._clock_ahead
+
+    @property
     def rtt(self) -> float | None:
         """The last measured round trip to the hub, in seconds; None before the first of a connection."""
         return None if self._conversation is None else self._conversation.rtt
@@ -183,13 +191,13 @@ class Client:
             raise self.error
         return self._requests.expect(request)
 
-    def notify(self, operation: str, **members: Any) -> None:
-        """Tell the hub something; it is kept until the hub has acknowledged it, over any break.
+    def notify(self, operation: str, **members: Any) -> Encoded:
+        """Tell the hub something; return it, as it is kept until the hub has acknowledged it, over any break.
 
         Raises:
             Busy: too much waits already; nothing was sent.
         """
-        self._post(messages.notification(operation, **members))
+        return self._post(messages.notification(operation, **members))
 
     def respond(self, request: Message, **members: Any) -> None:
         """Answer a request of the hub; errors as `notify`."""
@@ -330,16 +338,18 @@ class Client:
 
     # Messages
 
-    def _post(self, message: Message) -> None:
+    def _post(self, message: Message) -> Encoded:
         """Number, keep, and send where there is a connection."""
         if self._phase is Phase.CLOSED:
             raise self.error or SessionLost("The client is closed")
+        encoded = Encoded(message)
         try:
-            data = self.session.send_encoded(Encoded(message), text=self._text)
+            data = self.session.send_encoded(encoded, text=self._text)
         except SessionLost as error:
             raise Busy(error.detail) from error
         if self._conversation is not None and self._conversation.open:
             self._conversation.send(data)
+        return encoded
 
     def _deliver(self, message: Message) -> None:
         if message.message_type == "response" and self._requests.resolve(message):
@@ -382,6 +392,8 @@ class Client:
             for future in self._quiet:
                 if not future.done():
                     future.set_result(None)
+        if self._on_progress is not None:
+            self._on_progress()
 
 
 def _fail(future: asyncio.Future[Message], error: PlaitError) -> None:

@@ -21,7 +21,7 @@ from plait.wire.errors import InvalidMessage, SessionLost
 from plait.wire.messages import ACK, END_LINK, LINK, SESSION_OPERATIONS, SIGNAL, notification
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from plait.wire.messages import Message
 
@@ -56,12 +56,17 @@ class Session:
         sent: the highest `seq` given out.
         acked: the highest of our own that the other side has acknowledged.
         buffered: encoded bytes that wait for an acknowledgement.
+        forgotten: called with each message of ours that the other side has acknowledged; it must not send.
     """
 
-    __slots__ = ("_kept", "_limit", "_settled", "_told", "ack", "acked", "buffered", "id", "received", "sent")
+    __slots__ = (
+        *("_kept", "_limit", "_settled", "_told", "ack", "acked"),
+        *("buffered", "forgotten", "id", "received", "sent"),
+    )
 
     def __init__(self, id: str = "", *, limit: int = LIMIT) -> None:  # noqa: A002 - the protocol's name for it
         self.id = id
+        self.forgotten: Callable[[Encoded], None] | None = None
         self._limit = limit
         self._restart()
 
@@ -168,8 +173,11 @@ class Session:
 
     def _acknowledged(self, ack: int) -> None:
         while self.acked < ack:
-            self.buffered -= self._kept.popleft().size
+            encoded = self._kept.popleft()
+            self.buffered -= encoded.size
             self.acked += 1
+            if self.forgotten is not None:
+                self.forgotten(encoded)
 
     # Breaks
 

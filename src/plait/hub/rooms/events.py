@@ -72,6 +72,8 @@ class Events(Quiet):
                 client.unkept(message, error)
                 return
             client.settled(message)
+            if event.known:  # told again, since its device did not hear that it was kept
+                return
             self._bus.publish(events_topic(record.id), Notice(Encoded(told)))
 
         self._store.add_event(event, client.mark(message), committed)

@@ -105,8 +105,10 @@ class Properties(Quiet):
                 client.unkept(message, error)
                 return
             self.readings += 1
-            record.values[name] = state
             client.settled(message)
+            if reading.known:  # told again, since its device did not hear that it was kept
+                return
+            record.values[name] = state
             told = notification(
                 OBSERVE_PROPERTY, thing_id=record.id, name=name, value=state.value, timestamp=state.timestamp
             )

@@ -33,7 +33,7 @@ _LAST: Final = (
 )
 _READING: Final = (
     "INSERT INTO readings (property, time, value) VALUES (?, ?, ?) "
-    "ON CONFLICT (property, time) DO UPDATE SET value = excluded.value"
+    "ON CONFLICT (property, time) DO UPDATE SET value = excluded.value WHERE value != excluded.value"
 )
 _EVENT: Final = "INSERT OR IGNORE INTO events (thing, time, name, data) VALUES (?, ?, ?, ?)"
 _DESCRIBE: Final = (
@@ -108,7 +108,7 @@ class SqliteStore:
         def run(db: sqlite3.Connection) -> None:
             last = (reading.thing, reading.name, reading.time, reading.value)
             number = db.execute(_LAST, last).fetchone()[0]
-            db.execute(_READING, (number, reading.time, reading.value))
+            reading.known = db.execute(_READING, (number, reading.time, reading.value)).rowcount == 0
 
         self._writer.put(run, mark, done)
 
@@ -116,7 +116,7 @@ class SqliteStore:
         """Keep an event. The same event twice is one."""
 
         def run(db: sqlite3.Connection) -> None:
-            db.execute(_EVENT, (event.thing, event.time, event.name, event.data))
+            event.known = db.execute(_EVENT, (event.thing, event.time, event.name, event.data)).rowcount == 0
 
         self._writer.put(run, mark, done)
 
