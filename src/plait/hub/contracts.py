@@ -319,7 +319,7 @@ class Store(Protocol):
     def add_reading(self, reading: Reading, mark: Mark | None, done: Done) -> None:
         """Keep a reading, and take it as the property's last value.
 
-        Of two of the same property and time the later one counts; where its value is the same, its `known` is set.
+        Of two of the same property and time the later counts; where its value is the same, its `known` is set.
         """
 
     def add_event(self, event: Happening, mark: Mark | None, done: Done) -> None:
