@@ -8,6 +8,9 @@ from rich.text import Text
 
 from plait import app
 from plait.cli.talk import Hub, Json, Token, clock, console, print_json, shown, talk
+from plait.wire.messages import Presence, now
+
+_MARKS = {"online": "●", "asleep": "☾", "offline": "○"}
 
 
 def command(hub: Hub = None, token: Token = None, as_json: Json = False) -> None:
@@ -34,7 +37,6 @@ def _table(things: list[app.ThingProxy]) -> Table:
     table = Table(box=None, padding=(0, 3, 0, 0), show_header=False)
     for thing in things:
         online = thing.presence.state == "online"
-        since = clock(thing.presence.since)
         values = Text("  ").join(
             Text.assemble(
                 (f"{name} ", "dim"), shown(state.value, str(thing.properties.get(name, {}).get("unit", "")))
@@ -43,9 +45,26 @@ def _table(things: list[app.ThingProxy]) -> Table:
         )
         values.truncate(100, overflow="ellipsis")
         table.add_row(
-            Text("●" if online else "○", style="green" if online else "dim"),
+            Text(
+                "●" if online else "☾" if thing.presence.state == "asleep" else "○",
+                style="green" if online else "dim",
+            ),
             Text(thing.title, style="bold" if online else "dim"),
             Text(thing.id, style="cyan" if online else "dim"),
-            values if online else Text(f"offline since {since}", style="dim"),
+            values if online else Text(_away(thing.presence), style="dim"),
         )
     return table
+
+
+def _away(presence: Presence) -> str:
+    if presence.until is None:
+        return f"offline since {clock(presence.since)}"
+    left = max(0, round((presence.until - now()).total_seconds()))
+    wake = (
+        f"in {left} s"
+        if left < 100
+        else f"in {round(left / 60)} min"
+        if left < 6000
+        else clock(presence.until)
+    )
+    return f"asleep, next wake {wake}"

@@ -57,8 +57,9 @@ def _line(thing: app.ThingProxy, change: app.Change) -> Text:
     time = Text(f"{clock(change.timestamp)}  ", style="dim")
     if change.kind == "presence":
         online = change.value == "online"
-        mark = ("● ", "green") if online else ("○ ", "red")
-        return Text.assemble(time, mark, (f"{thing.title} is {change.value}", "green" if online else "red"))
+        style = "green" if online else "blue" if change.value == "asleep" else "red"
+        mark = ("● " if online else "○ ", style)
+        return Text.assemble(time, mark, (f"{thing.title} is {change.value}", style))
     if change.kind == "event":
         unit = str(thing.events.get(change.name, {}).get("unit", ""))
         value = Text("") if change.value is None else shown(change.value, unit)

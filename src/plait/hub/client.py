@@ -64,11 +64,12 @@ class LiveClient:
 
     Attributes:
         working: requests of its own that are being worked on.
+        asleep: until when it sleeps, by its own word.
     """
 
     __slots__ = (
         *("_ack_timer", "_asks", "_bus", "_lost", "_sweeper", "_topics", "_untold"),
-        *("expiry", "outbox", "principal", "session", "text", "transport", "working"),
+        *("asleep", "expiry", "outbox", "principal", "session", "text", "transport", "working"),
     )
 
     def __init__(
@@ -85,6 +86,7 @@ class LiveClient:
         self.transport: Transport | None = None
         self.text = True
         self.expiry: asyncio.TimerHandle | None = None
+        self.asleep: datetime | None = None
         self._bus = bus
         self._lost = lost
         self._asks: dict[str, tuple[Reply[Message], datetime]] = {}
@@ -112,6 +114,10 @@ class LiveClient:
         self.text = transport.text
         self.outbox.attach(transport)
         transport.on_writable = self.outbox.flush
+
+    def sleep(self, until: datetime) -> None:
+        """Take note that it goes away until then."""
+        self.asleep = until
 
     def detach(self) -> None:
         """Go on without a connection."""

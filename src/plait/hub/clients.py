@@ -10,9 +10,11 @@ import structlog
 
 from plait.hub.client import LiveClient
 from plait.wire.errors import Offline
+from plait.wire.messages import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from plait.hub.contracts import Bus, Client, Principal, Room
     from plait.hub.outbox import Traffic
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
 _MOST_WAITING: Final = 64
 """Broken sessions that are kept for one principal: a page reloaded again and again must not fill memory."""
+
+_LATE: Final = 1.1
+"""A sleep lasts at most so many times as long as was said: cheap clocks are off by some percent."""
+_LONGEST: Final = 7 * 24 * 3600.0
+"""Seconds that a sleeping thing's session is kept at most."""
 
 _log = structlog.get_logger("plait.hub")
 
@@ -58,14 +65,19 @@ class LiveClients:
     def thing(self, thing: str) -> Client:
         """Return the connected session of a thing. Raises `Offline`."""
         client = self._things.get(thing)
-        if client is None or not client.connected:
+        if client is None or not client.connected or client.asleep is not None:
             raise Offline(f"{thing} is not connected")
         return client
 
     def online(self, thing: str) -> bool:
         """Return whether a connection carries the thing's session now."""
         client = self._things.get(thing)
-        return client is not None and client.connected
+        return client is not None and client.connected and client.asleep is None
+
+    def asleep(self, thing: str) -> datetime | None:
+        """Return until when a thing sleeps, if it does."""
+        client = self._things.get(thing)
+        return None if client is None else client.asleep
 
     # For the connections
 
@@ -95,6 +107,7 @@ class LiveClients:
             client.expiry = None
             self._forget_broken(client)
         client.attach(transport)
+        client.asleep = None
         if earlier is None:
             for room in self.rooms:
                 room.arrived(client)
@@ -103,11 +116,15 @@ class LiveClients:
         """Take note that a connection is gone; its session, unless it said goodbye, may come back."""
         if client.transport is not transport:
             return
-        if goodbye:
+        if goodbye and client.asleep is None:
             self.lose(client, 1000, "goodbye")
             return
         client.detach()
-        client.expiry = asyncio.get_running_loop().call_later(self.window, self._expire, client)
+        window = self.window
+        if client.asleep is not None:  # late by as much as a break may last, and by a part of its sleep
+            asleep = max(0.0, (client.asleep - now()).total_seconds())
+            window += min(asleep * _LATE, _LONGEST)
+        client.expiry = asyncio.get_running_loop().call_later(window, self._expire, client)
         waiting = self._broken.setdefault(client.principal, {})
         waiting[client.id] = client
         for room in self.rooms:

@@ -172,6 +172,13 @@ class Client(Caller, Protocol):
             until: the time after which the answer is of no use.
         """
 
+    @property
+    def asleep(self) -> datetime | None:
+        """Until when it sleeps; None while it is awake, or away without a word."""
+
+    def sleep(self, until: datetime) -> None:
+        """Take note that it goes away until then: its session is kept as long."""
+
     def watch(self, topic: str) -> None:
         """Tell this client every notice of a topic, for as long as its session lives."""
 
@@ -186,7 +193,10 @@ class Clients(Protocol):
         """Return the connected session of a thing. Raises `Offline`."""
 
     def online(self, thing: str) -> bool:
-        """Return whether a connection carries the thing's session now."""
+        """Return whether a connection carries the thing's session now, and it is awake."""
+
+    def asleep(self, thing: str) -> datetime | None:
+        """Return until when a thing sleeps, if it does."""
 
 
 # Things
@@ -319,11 +329,14 @@ class Store(Protocol):
     def add_reading(self, reading: Reading, mark: Mark | None, done: Done) -> None:
         """Keep a reading, and take it as the property's last value.
 
-        Of two of the same property and time the later counts; where its value is the same, its `known` is set.
+        Of two of one property and time the later counts; where its value is the same, its `known` is set.
         """
 
     def add_event(self, event: Happening, mark: Mark | None, done: Done) -> None:
         """Keep an event. The same event twice is one; the second's `known` is set."""
+
+    def marked(self, session: str, principal: str) -> Reply[int]:
+        """Return how far a session was committed, once all that waits now is; 0 where it is not known."""
 
     def describe(self, thing: str, description: bytes, mark: Mark | None) -> Reply[None]:
         """Keep a thing's description. It fails with `NotKept`, as all of these do."""

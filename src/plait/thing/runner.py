@@ -11,7 +11,7 @@ import sys
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypedDict
 
 from plait.thing.service import Service
 from plait.wire.errors import (
@@ -44,6 +44,8 @@ class Options(TypedDict, total=False):
     token: str | None
     ssl: tls.SSLContext | None
     folder: str | os.PathLike[str] | None
+    mode: Literal["always", "wake"]
+    every: float
 
 
 async def serve(
@@ -53,6 +55,8 @@ async def serve(
     ssl: tls.SSLContext | None = None,
     on_state: Callable[[Thing, Standing], None] | None = None,
     folder: str | os.PathLike[str] | None = None,
+    mode: Literal["always", "wake"] = "always",
+    every: float = 300.0,
 ) -> None:
     """Serve things until cancelled, each on a connection of its own. A hub that goes away is dialled again.
 
@@ -64,6 +68,9 @@ async def serve(
         on_state: told whenever a thing comes online ("online") and whenever it has no hub ("lost").
         folder: where things keep what must outlive this process (reports that the hub has not
             acknowledged, actions that were begun), each in a folder of its own; absent, in memory.
+        mode: "always" stays connected. "wake" is for a device on a battery: `main` runs, and should return;
+            then it connects, tells, takes what waits, and is gone until the next time. Best with a folder.
+        every: with "wake", seconds from one time to the next.
 
     Raises:
         Unauthorized, Forbidden: the hub does not take a token.
@@ -82,6 +89,7 @@ async def serve(
             ssl=ssl,
             on_state=None if on_state is None else partial(on_state, thing),
             folder=None if folder is None else Path(folder),
+            every=every if mode == "wake" else None,
         )
         for thing in things
     ]
@@ -101,6 +109,8 @@ def run(
     token: str | Mapping[str, str] | None = None,
     ssl: tls.SSLContext | None = None,
     folder: str | os.PathLike[str] | None = None,
+    mode: Literal["always", "wake"] = "always",
+    every: float = 300.0,
 ) -> None:
     """Serve things as this program's whole work, until Ctrl-C or SIGTERM; see `serve` for the arguments.
 
@@ -140,6 +150,8 @@ def run(
                 ssl=ssl,
                 on_state=tell,
                 folder=folder or os.environ.get("PLAIT_STATE") or None,
+                mode=mode,
+                every=every,
             )
             asyncio.run(_until_told(serving))
         except (PlaitError, ValueError) as error:

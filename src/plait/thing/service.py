@@ -16,6 +16,7 @@ from plait.thing.call import Calls
 from plait.thing.folder import folder_of
 from plait.thing.links import Links
 from plait.thing.state import state_of
+from plait.thing.wake import wake_and_sleep
 from plait.transport.client import Client
 from plait.wire import messages
 from plait.wire.errors import Busy, InvalidMessage, MessageTooLarge, PlaitError, from_problem
@@ -59,6 +60,7 @@ class Service:
         ssl: whom to trust for https.
         on_state: told whenever the thing comes online, and whenever the hub is lost.
         folder: where it keeps what must outlive this process; None to keep it in memory.
+        every: seconds from one wake to the next; None for a thing that stays connected.
 
     Raises:
         ValueError: `hub` is not an address.
@@ -73,6 +75,7 @@ class Service:
         ssl: tls.SSLContext | None = None,
         on_state: Callable[[Standing], None] | None = None,
         folder: Path | None = None,
+        every: float | None = None,
     ) -> None:
         self._thing = thing
         self._state = state_of(thing)
@@ -89,6 +92,11 @@ class Service:
             on_progress=None if folder is None else self._progress,
         )
         self._folder = folder
+        self._every = every
+        if every is not None:
+            self._client.pause()
+        self._here, self._idle = asyncio.Event(), asyncio.Event()
+        self._idle.set()
         self._spool: Spool | None = None
         self._answers = Answers(thing)
         self._calls = Calls(thing, self._client)
@@ -159,7 +167,10 @@ class Service:
 
     async def _main(self) -> None:
         try:
-            await self._thing.main()
+            if self._every is None:
+                await self._thing.main()
+            else:
+                await wake_and_sleep(self._thing.main, self._client, self, every=self._every)
         except Exception as error:
             error.add_note(
                 f"{type(self._thing).__name__}.main() ended with this; the thing is not served any more"
@@ -201,10 +212,13 @@ class Service:
         elif state == "resumed":
             self._online()
         elif state == "lost":
-            self._tell("lost")
+            self._here.clear()
+            if self._every is None:
+                self._tell("lost")
 
     def _online(self) -> None:
         self._known = True
+        self._here.set()
         self._tell("online")
         self._catch_up()
 
@@ -227,6 +241,7 @@ class Service:
         if self._working >= AT_ONCE:
             raise Busy(f"{self._thing.title} works on {AT_ONCE} requests already")
         self._working += 1
+        self._idle.clear()
         try:
             if request.operation == messages.SIGNAL:
                 members: dict[str, Any] = await self._calls.answer(request)
@@ -234,7 +249,25 @@ class Service:
                 members = await self._answers.answer(request)
         finally:
             self._working -= 1
+            if not self._working:
+                self._idle.set()
         self._client.respond(request, **members)
+
+    # What a wake waits for (`wake.py`)
+
+    async def online(self) -> None:
+        """Return when the hub has the thing's description."""
+        await self._here.wait()
+
+    async def told(self) -> None:
+        """Return when everything reported is on its way."""
+        if self._spool is not None:
+            await self._spool.told.wait()
+
+    async def idle(self) -> None:
+        """Return when nothing that was asked is still worked on, and all of it is answered."""
+        await self._idle.wait()
+        await asyncio.sleep(0)  # the last answer is sent
 
     # Reports
 

@@ -81,6 +81,7 @@ class Spool:
 
     Attributes:
         dropped: readings that went because the limit was reached, in this run.
+        told: set while the session has everything.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Spool:
         self._next = 1  # the lowest number that the session has not had
         self._started = _micro(clock.now())
         self._dated = False
+        self.told = asyncio.Event()
 
     def __len__(self) -> int:
         return self._last - max(self._next - 1 - len(self._in_flight), 0)
@@ -163,6 +165,13 @@ class Spool:
         self._save_soon(SAVE_AFTER)
 
     def _pump(self) -> None:
+        self._hand_over()
+        if self._next > self._last:
+            self.told.set()
+        else:
+            self.told.clear()
+
+    def _hand_over(self) -> None:
         while self._next <= self._last and self._loading is None and self._room():
             if not self._dated:
                 self._loading = asyncio.ensure_future(self._date())

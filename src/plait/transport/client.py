@@ -110,6 +110,8 @@ class Client:
         self._opened: asyncio.Future[None] | None = None  # start() waits for it
         self._quiet: set[asyncio.Future[None]] = set()  # flush() waits for these
         self._handlers: set[asyncio.Future[None]] = set()
+        self._awake = asyncio.Event()
+        self._awake.set()
 
     # For the owner
 
@@ -213,6 +215,17 @@ class Client:
         self._quiet.discard(future)
         return bool(done)
 
+    def pause(self) -> None:
+        """Give up the connection, and dial no more before `resume`. The session may go on."""
+        self._awake.clear()
+        if self._conversation is not None and self._conversation.open:
+            self._conversation.acknowledge()
+            self._conversation.close()
+
+    def resume(self) -> None:
+        """End a pause."""
+        self._awake.set()
+
     async def close(self, *, flush: float = 2.0) -> None:
         """Say goodbye, after at most `flush` seconds for what is not acknowledged yet. Idempotent."""
         conversation = self._conversation
@@ -260,6 +273,7 @@ class Client:
         backoff = Backoff()
         try:
             while True:
+                await self._awake.wait()
                 began = loop.time()
                 self._go("dial", "connecting")
                 try:
@@ -270,7 +284,10 @@ class Client:
                 if loop.time() - began >= STEADY_AFTER:
                     backoff.reset()
                 self._go("lost", "lost")
-                await asyncio.sleep(backoff.wait())
+                if self._awake.is_set():
+                    await asyncio.sleep(backoff.wait())
+                else:
+                    backoff.reset()
         except PlaitError as error:
             self._finish(error)
 

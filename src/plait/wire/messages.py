@@ -48,6 +48,7 @@ ACK: Final = "ack"
 PING: Final = "ping"
 DESCRIBE_THING: Final = "describething"
 OBSERVE_THINGS: Final = "observethings"
+SLEEP: Final = "sleep"
 READ_HISTORY: Final = "readhistory"
 OPEN_CALL: Final = "opencall"
 SIGNAL: Final = "signal"
@@ -137,6 +138,16 @@ class Welcome(msgspec.Struct, kw_only=True, rename="camel"):
     time: datetime
 
 
+class Sleep(msgspec.Struct, kw_only=True):
+    """What a thing says before it sleeps: the `input` of a `sleep` request.
+
+    Attributes:
+        until: when it means to wake, by the hub's clock.
+    """
+
+    until: datetime
+
+
 class PropertyState(msgspec.Struct, omit_defaults=True):
     """A property's last known value and when it was true."""
 
@@ -145,10 +156,17 @@ class PropertyState(msgspec.Struct, omit_defaults=True):
 
 
 class Presence(msgspec.Struct, omit_defaults=True):
-    """Whether a thing is connected to the hub, and since when it is so."""
+    """Whether a thing is connected to the hub, and since when it is so.
 
-    state: Literal["online", "offline"]
+    Attributes:
+        state: `asleep` is away by intention: it comes back by itself.
+        since: by the hub's clock.
+        until: of a sleeping thing, when it means to wake.
+    """
+
+    state: Literal["online", "offline", "asleep"]
     since: datetime
+    until: datetime | None = None
 
 
 class ThingState(msgspec.Struct, omit_defaults=True):

@@ -9,9 +9,12 @@ import type { RequestOptions } from "./requests.ts";
 import { Emitter, type Unsubscribe, Watched } from "./watched.ts";
 
 export interface Presence {
-  readonly state: "online" | "offline";
+  /** `asleep` is away by intention: it comes back by itself. */
+  readonly state: "online" | "offline" | "asleep";
   /** RFC 3339. */
   readonly since: string;
+  /** Of a sleeping thing, when it means to wake (RFC 3339). */
+  readonly until?: string;
 }
 
 /** A property's value and when it was true (RFC 3339). */

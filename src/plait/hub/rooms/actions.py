@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from plait.hub.contracts import (
         Access,
         Caller,
+        Client,
         Clients,
         Later,
         Store,
@@ -73,6 +74,7 @@ class Actions(Quiet):
         self._clients = clients
         # What runs now, by idempotency key. It belongs to no client: an app that leaves does not stop it.
         self._running: dict[tuple[str, str], Reply[Entry]] = {}
+        self._awaited: dict[str, list[Reply[None]]] = {}  # by thing: commands that wait for it to wake
         self.operations = (Operation("request", INVOKE_ACTION, self._invoke, durable=True),)
 
     def _invoke(self, caller: Caller, message: Message) -> Later:
@@ -122,7 +124,11 @@ class Actions(Quiet):
         if moment(entry.deadline) <= now():
             return Expired("its deadline is past", field="/deadline")
         if not self._clients.online(entry.thing):
-            return Offline(f"{entry.thing} is not connected")
+            until = self._clients.asleep(entry.thing)
+            if until is None:
+                return Offline(f"{entry.thing} is not connected")
+            if until >= moment(entry.deadline):
+                return Offline(f"{entry.thing} sleeps until {until.isoformat()}, beyond the deadline")
         if len(self._running) >= _MOST:
             return Busy("too many actions run at the moment")
         return None
@@ -136,6 +142,9 @@ class Actions(Quiet):
             known = await self._store.action(entry.sender, entry.message)
             return entry if known is None else known
         try:
+            if self._clients.asleep(entry.thing) is not None:
+                await self._awake(entry)
+                question = self._question(message, entry)
             told = await self._dispatch(entry, question)
             entry.output = None if told.output is UNSET else msgspec.json.encode(told.output)
             entry.state = "done"
@@ -150,6 +159,28 @@ class Actions(Quiet):
             # cannot tell.
             _log.exception("an action's end was not journaled", thing=entry.thing, name=entry.name)
         return entry
+
+    def arrived(self, client: Client) -> None:
+        """A thing is here: what waits for it may go."""
+        for waiting in self._awaited.pop(client.principal.id, ()):
+            waiting.set(None)
+
+    def _awake(self, entry: Entry) -> Reply[None]:
+        """Wait for a thing to wake, no longer than the deadline."""
+        waiting: Reply[None] = Reply()
+        self._awaited.setdefault(entry.thing, []).append(waiting)
+        left = max(0.0, (moment(entry.deadline) - now()).total_seconds())
+        late = Expired("its deadline passed while the thing slept; it was not run")
+        timer = asyncio.get_running_loop().call_later(left, waiting.fail, late)
+
+        def over(_: Reply[None]) -> None:
+            timer.cancel()
+            queue = self._awaited.get(entry.thing, [])
+            if waiting in queue:
+                queue.remove(waiting)
+
+        waiting.then(over)
+        return waiting
 
     def _question(self, message: Message, entry: Entry) -> Encoded | PlaitError:
         """Return what the thing will be asked, or why it cannot be."""

@@ -13,13 +13,15 @@ from plait.hub.contracts import (
     Operation,
     moment,
 )
-from plait.wire.codec import Encoded
-from plait.wire.errors import InvalidDescription, UnknownThing
+from plait.wire.codec import Encoded, convert
+from plait.wire.errors import InvalidDescription, InvalidMessage, UnknownThing
 from plait.wire.messages import (
     DESCRIBE_THING,
     OBSERVE_THINGS,
+    SLEEP,
     Presence,
     PropertyState,
+    Sleep,
     ThingState,
     notification,
     now,
@@ -28,6 +30,7 @@ from plait.wire.messages import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
 
     from plait.hub.contracts import (
         Access,
@@ -72,6 +75,7 @@ class Registry:
         self._watchers: dict[str, Client] = {}
         self.operations = (
             Operation("request", DESCRIBE_THING, self._describe, durable=True, session=True, things=True),
+            Operation("request", SLEEP, self._sleep, session=True, things=True),
             Operation("request", OBSERVE_THINGS, self._observe, session=True),
         )
         bus.subscribe(THINGS_TOPIC, self._tell)
@@ -128,6 +132,18 @@ class Registry:
             self._publish(record)
         return response(message, output={})
 
+    def _sleep(self, client: Client, message: Message) -> Later:
+        until = convert(message.input, Sleep, field="/input").until
+        if until.tzinfo is None:
+            raise InvalidMessage("a time has a UTC offset", field="/input/until")
+        return self._rest(client, message, until)
+
+    async def _rest(self, client: Client, message: Message, until: datetime) -> Message:
+        await self._store.marked(client.id, str(client.principal))  # all that it told before is kept
+        client.sleep(until)
+        self._set_presence(client, "asleep", until)
+        return response(message, output={})
+
     def _observe(self, client: Client, message: Message) -> Message:
         self._watchers[client.id] = client
         states: list[Any] = []
@@ -153,18 +169,21 @@ class Registry:
 
     def left(self, client: Client) -> None:
         """A thing is away."""
-        self._set_presence(client, "offline")
+        if client.asleep is None:
+            self._set_presence(client, "offline")
 
     def ended(self, client: Client) -> None:
         """A session is over: it watches no more."""
         self._watchers.pop(client.id, None)
+        if client.asleep is not None:  # it has not come back
+            self._set_presence(client, "offline")
 
-    def _set_presence(self, client: Client, state: Any) -> None:
+    def _set_presence(self, client: Client, state: Any, until: datetime | None = None) -> None:
         if client.principal.kind != "thing":
             return
         record = self._things.get(client.principal.id)
         if record is not None and record.presence.state != state:
-            record.presence = Presence(state=state, since=now())
+            record.presence = Presence(state=state, since=now(), until=until)
             self._publish(record)
 
     def _publish(self, record: ThingRecord) -> None:

@@ -30,6 +30,11 @@ export function useReachable(thing: Thing): boolean {
   return live.value && signalOf(thing.presence).value.state === "online";
 }
 
+/** Whether an action may be asked for now: a sleeping thing gets it when it wakes. */
+export function useAskable(thing: Thing): boolean {
+  return live.value && signalOf(thing.presence).value.state !== "offline";
+}
+
 /** "Asking the device…", then "Confirmed in 4 ms" for a while. */
 export function Confirmation({ state }: { state: WriteState }) {
   const words =

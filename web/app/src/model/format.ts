@@ -111,6 +111,20 @@ export function formatTime(time: Date, now: Date = new Date()): string {
     : `${time.toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, ${clock}`;
 }
 
+/** Return how long it is until a time: "in 5 s", "in 3 min"; "now" once it is there. */
+export function formatUntil(time: number, now: number): string {
+  const seconds = Math.round((time - now) / 1000);
+  if (seconds < 1) {
+    return "now";
+  }
+  if (seconds < 60) {
+    return `in ${seconds} s`;
+  }
+  return seconds < 3600
+    ? `in ${Math.round(seconds / 60)} min`
+    : `at ${formatTime(new Date(time), new Date(now))}`;
+}
+
 /** Return how long ago a time was: "now", "5 s ago", "3 min ago"; beyond an hour the time itself. */
 export function formatAgo(time: number, now: number): string {
   const seconds = Math.max(0, Math.round((now - time) / 1000));

@@ -1,7 +1,7 @@
 import type { PlaitError, Thing } from "@plait/sdk";
 import { Check, LoaderCircle, Play } from "lucide";
 import { useState } from "preact/hooks";
-import { useReachable } from "../controls/control.tsx";
+import { useAskable } from "../controls/control.tsx";
 import { formatRtt } from "../model/format.ts";
 import type { PlannedAction } from "../model/plan.ts";
 import { say, tellError } from "../state/notices.ts";
@@ -14,7 +14,7 @@ export type ActionState =
   | { readonly phase: "done"; readonly tookMs: number; readonly output: unknown }
   | { readonly phase: "failed"; readonly message: string };
 
-/** How long an action may take, in ms. */
+/** How long an action may take, in ms; of a sleeping thing, from its next wake. */
 const ACTION_TIMEOUT = 30_000;
 
 /** Return the state of the last run, and how to run. */
@@ -27,7 +27,9 @@ export function useAction(
     setState({ phase: "pending" });
     const began = performance.now();
     try {
-      const output = await thing.invoke(planned.name, input, { timeout: ACTION_TIMEOUT });
+      const { until } = thing.presence.value;
+      const asleep = until === undefined ? 0 : Math.max(0, Date.parse(until) - Date.now());
+      const output = await thing.invoke(planned.name, input, { timeout: asleep + ACTION_TIMEOUT });
       const tookMs = performance.now() - began;
       setState({ phase: "done", tookMs, output });
       say(`${thing.title}: ${planned.title} done in ${formatRtt(tookMs)}`);
@@ -51,7 +53,7 @@ export function ActionIcon({ state }: { state: ActionState }) {
 /** An action on a tile: runs at once where nothing has to be filled in, else leads to its form. */
 export function ActionButton({ thing, planned }: { thing: Thing; planned: PlannedAction }) {
   const [state, run] = useAction(thing, planned);
-  const reachable = useReachable(thing);
+  const askable = useAskable(thing);
   if (!planned.immediate) {
     return (
       <a class="button small" href={linkTo(thing.id)} data-action={planned.name}>
@@ -68,7 +70,7 @@ export function ActionButton({ thing, planned }: { thing: Thing; planned: Planne
       data-phase={state.phase}
       aria-busy={state.phase === "pending"}
       title={planned.action.description}
-      disabled={!reachable || state.phase === "pending"}
+      disabled={!askable || state.phase === "pending"}
       onClick={() => run(input?.type === "object" ? {} : undefined)}
     >
       <ActionIcon state={state} />

@@ -1,6 +1,6 @@
 import type { DataSchema, Json, Thing } from "@plait/sdk";
 import { useId, useState } from "preact/hooks";
-import { useReachable } from "../controls/control.tsx";
+import { useAskable } from "../controls/control.tsx";
 import { initialOf, inputFor, parseInput } from "../model/control.ts";
 import { formatRtt, formatValue, humanize } from "../model/format.ts";
 import type { PlannedAction } from "../model/plan.ts";
@@ -62,7 +62,7 @@ export function ActionForm({ thing, planned }: { thing: Thing; planned: PlannedA
   const [draft, setDraft] = useState(() => draftOf(fields));
   const [problems, setProblems] = useState<Readonly<Record<string, string>>>({});
   const [state, run] = useAction(thing, planned);
-  const reachable = useReachable(thing);
+  const askable = useAskable(thing);
   return (
     <form
       class="action"
@@ -99,7 +99,7 @@ export function ActionForm({ thing, planned }: { thing: Thing; planned: PlannedA
           type="submit"
           class="button"
           aria-busy={state.phase === "pending"}
-          disabled={!reachable || state.phase === "pending"}
+          disabled={!askable || state.phase === "pending"}
         >
           <ActionIcon state={state} />
           {title}

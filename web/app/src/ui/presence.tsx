@@ -1,14 +1,19 @@
 import type { Thing } from "@plait/sdk";
-import { formatTime } from "../model/format.ts";
+import { formatTime, formatUntil } from "../model/format.ts";
 import { signalOf } from "../state/bridge.ts";
+import { clock } from "../state/home.ts";
 
-/** Whether the thing is connected, and since when it is not. */
+/** Whether the thing is connected, since when it is not, and when it wakes. */
 export function PresenceLine({ thing }: { thing: Thing }) {
-  const { state, since } = signalOf(thing.presence).value;
+  const { state, since, until } = signalOf(thing.presence).value;
   return (
     <span class="presence" data-testid="presence" data-state={state}>
       <span class="dot" aria-hidden="true" />
-      {state === "online" ? "Online" : `Offline since ${formatTime(new Date(since))}`}
+      {state === "asleep" && until !== undefined
+        ? `Asleep, next wake ${formatUntil(Date.parse(until), clock.value)}`
+        : state === "online"
+          ? "Online"
+          : `Offline since ${formatTime(new Date(since))}`}
     </span>
   );
 }
