@@ -204,7 +204,7 @@ class Service:
     def _moved(self, state: State) -> None:
         self._links.moved(state)
         if state in ("connected", "resumed"):
-            self._state.shift(self._state.clock.learn(self._client.hub_time))
+            self._state.shift(self._state.clock.learn(self._client.hub_time()))
             if self._spool is None:  # from now on the readings' times are right
                 self._state.attach(asyncio.get_running_loop(), self._report)
         if state == "connected":

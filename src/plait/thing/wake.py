@@ -65,7 +65,7 @@ async def wake_and_sleep(
                 await thing.online()
                 await thing.told()
                 # By the hub's clock, and answered once all that was told before is kept.
-                until = client.hub_time + timedelta(seconds=due - loop.time())
+                until = client.hub_time() + timedelta(seconds=due - loop.time())
                 await client.request(SLEEP, timeout=PATIENCE, input=msgspec.to_builtins(Sleep(until=until)))
                 await thing.idle()
         except (TimeoutError, PlaitError) as error:

@@ -149,11 +149,6 @@ class Client:
         return messages.now() + self._clock_ahead
 
     @property
-    def hub_time(self) -> datetime:
-        """The hub's clock now, by its last welcome; before the first, this machine's."""
-        return messages.now() + self._clock_ahead
-
-    @property
     def rtt(self) -> float | None:
         """The last measured round trip to the hub, in seconds; None before the first of a connection."""
         return None if self._conversation is None else self._conversation.rtt
