@@ -306,8 +306,8 @@ pub struct Association {
     partial_bytes_acked: u32,
     pub(crate) in_fast_recovery: bool,
     fast_recover_exit_point: u32,
-    /// Plait: when the latest sent of all chunks that the far end has acknowledged was sent.
-    newest_acked: Option<Instant>,
+    /// Plait: when the latest sent of all chunks that the far end has acknowledged was sent, and its TSN.
+    newest_acked: Option<(Instant, u32)>,
 
     // Chunks stored for retransmission
     stored_init: Option<ChunkInit>,
@@ -785,6 +785,9 @@ impl Association {
 
             if timer == Timer::Ack {
                 self.on_ack_timeout();
+            } else if timer == Timer::Lost {
+                self.mark_lost(now);
+                self.awake_write_loop();
             } else if failure {
                 self.on_retransmission_failure(timer);
             } else {
@@ -2589,6 +2592,11 @@ impl Association {
         }
 
         self.process_fast_retransmission(d.cumulative_tsn_ack, htna, cum_tsn_ack_point_advanced)?;
+        if d.gap_ack_blocks.is_empty() {
+            self.timers.set(Timer::Lost, None);
+        } else {
+            self.mark_lost(now);
+        }
 
         if self.use_forward_tsn {
             self.advance_peer_tsn_ack_point();
@@ -3024,8 +3032,8 @@ impl Association {
     ) -> Result<(HashMap<u16, i64>, u32)> {
         let mut bytes_acked_per_stream = HashMap::new();
         let mut newly_acked_data = false;
-        // Plait: when the latest sent of the chunks that this SACK is the first to acknowledge was sent.
-        let mut newest: Option<Instant> = None;
+        // Plait: as `newest_acked`, of the chunks that this SACK is the first to acknowledge.
+        let mut newest: Option<(Instant, u32)> = None;
         let earliest_outstanding = self.outbound_queue.earliest_outstanding_tsn();
 
         // New ack point, so pop cumulatively ACKed chunks from the outbound queue.
@@ -3168,43 +3176,62 @@ impl Association {
         }) {
             self.timers.set(Timer::T3RTX, None);
         }
-        if let Some(newest) = newest {
-            self.newest_acked = self.newest_acked.max(Some(newest));
+        if newest > self.newest_acked {
+            self.newest_acked = newest;
         }
         Ok((bytes_acked_per_stream, htna))
     }
 
-    /// Plait: when the acknowledged transmission of a chunk was made, as far as that is certain. The
-    /// acknowledgement of one that was sent again may be for the first time (RFC 8985 section 6.2,
+    /// Plait: when the acknowledged transmission of a chunk was made, and its TSN, as far as that is certain.
+    /// The acknowledgement of one that was sent again may be for the first time (RFC 8985 section 6.2,
     /// step 2), and is when it came sooner than a round trip takes.
-    fn surely_sent(&self, c: &ChunkPayloadData, now: Instant) -> Option<Instant> {
+    fn surely_sent(&self, c: &ChunkPayloadData, now: Instant) -> Option<(Instant, u32)> {
         let since = c.since?;
         let round_trip = Duration::from_millis(self.rto_mgr.srtt / 2);
-        (c.nsent == 1 || now.saturating_duration_since(since) > round_trip).then_some(since)
+        (c.nsent == 1 || now.saturating_duration_since(since) > round_trip)
+            .then_some((since, c.tsn))
     }
 
-    /// Plait: marks for retransmission what was sent well before something that the far end has, as in
-    /// RFC 8985 (RACK): retransmissions that were lost too, for which RFC 4960 only has the timer, and
-    /// all that was reported missing three times, of which RFC 4960 sends one packet a round trip.
-    fn mark_lost(&mut self, cum_tsn_ack_point: u32) {
-        let Some(newest) = self.newest_acked else {
+    /// Plait: marks for retransmission what was sent before something that the far end has, as in RFC 8985
+    /// (RACK). At once where it was reported missing three times, of which RFC 4960 sends one packet a
+    /// round trip, or sent again already, for which RFC 4960 only has T3. Else, with too little sent after
+    /// it for three reports, when a round trip and its usual variation have gone by.
+    fn mark_lost(&mut self, now: Instant) {
+        let Some((newest, newest_tsn)) = self.newest_acked else {
             return;
         };
         let reordering = Duration::from_micros((self.rto_mgr.srtt * 250).max(1000));
-        let mut tsn = cum_tsn_ack_point.wrapping_add(1);
-        let mut found = false;
+        let patience = Duration::from_millis(self.rto_mgr.srtt + 1)
+            + reordering.max(Duration::from_micros((self.rto_mgr.rttvar * 2000.0) as u64));
+        let mut tsn = self.cumulative_tsn_ack_point.wrapping_add(1);
+        let (mut found, mut first, mut again) = (false, false, None);
         while let Some(c) = self.outbound_queue.get_mut(tsn) {
-            let eligible = c.nsent > 1 || c.miss_indicator >= 3;
-            if eligible && !c.acked && !c.abandoned && !c.retransmit {
-                if c.since.is_some_and(|since| since + reordering < newest) {
-                    c.retransmit = true;
-                    found = true;
-                }
-            }
             tsn = tsn.wrapping_add(1);
+            let Some(since) = c.since else { continue };
+            let before = since < newest || (since == newest && sna32lt(c.tsn, newest_tsn));
+            if c.acked || c.abandoned || c.retransmit || !before {
+                continue;
+            }
+            let known = c.nsent > 1 || c.miss_indicator >= 3;
+            if (known && since + reordering < newest) || since + patience <= now {
+                c.retransmit = true;
+                found = true;
+                first |= c.nsent == 1 && c.miss_indicator < 3;
+            } else {
+                again = Some(again.map_or(since + patience, |at| (since + patience).min(at)));
+            }
         }
+        self.timers.set(Timer::Lost, again);
         if found {
             self.outbound_queue.set_marked();
+        }
+        if first && !self.in_fast_recovery {
+            // As after three reports (process_fast_retransmission).
+            self.in_fast_recovery = true;
+            self.fast_recover_exit_point = self.my_next_tsn.wrapping_sub(1);
+            self.ssthresh = core::cmp::max(self.cwnd / 2, 4 * self.mtu);
+            self.cwnd = self.ssthresh;
+            self.partial_bytes_acked = 0;
         }
     }
 
@@ -3342,9 +3369,6 @@ impl Association {
 
         if self.in_fast_recovery && cum_tsn_ack_point_advanced {
             self.will_retransmit_fast = true;
-        }
-        if htna != cum_tsn_ack_point || self.in_fast_recovery {
-            self.mark_lost(cum_tsn_ack_point);
         }
 
         Ok(())
@@ -4060,6 +4084,10 @@ impl Association {
             c.since = Some(now);
             chunk.nsent = c.nsent;
         }
+        if let Some(last) = chunks.last_mut() {
+            // Plait: RFC 7053. Few packets are out, and each is worth more than 200 ms of delayed SACK.
+            last.immediate_sack = true;
+        }
         self.bundle_data_chunks_into_packets(chunks)
     }
 
@@ -4067,7 +4095,7 @@ impl Association {
     /// the cwnd and rwnd allows to send.
     fn pop_pending_data_chunks_to_send(&mut self, now: Instant) -> Vec<ChunkPayloadData> {
         self.expire_inflight_messages(now);
-        let mut chunks = vec![];
+        let mut chunks: Vec<ChunkPayloadData> = vec![];
         if self.outbound_queue.pending_len() != 0 {
             // RFC 4960 sec 6.1.  Transmission of DATA Chunks
             //   A) At any given time, the data sender MUST NOT transmit new data to
@@ -4099,6 +4127,12 @@ impl Association {
                 let data_len = c.user_data.len();
 
                 if self.outbound_queue.inflight_bytes() + data_len > self.cwnd as usize {
+                    if self.cwnd <= 4 * self.mtu {
+                        // Plait: as for retransmissions.
+                        if let Some(last) = chunks.last_mut() {
+                            last.immediate_sack = true;
+                        }
+                    }
                     break; // would exceeds cwnd
                 }
 
