@@ -13,6 +13,7 @@ use polling::{Events, Poller};
 use crate::addresses;
 use crate::command::Command;
 use crate::forward::Forwarders;
+use crate::guard;
 use crate::net::ReadBuffers;
 use crate::peer::{KEYS, Peer};
 use crate::port::{Datagram, Port};
@@ -307,8 +308,6 @@ impl Engine {
 fn shield(peer: &mut Peer, action: impl FnOnce(&mut Peer)) {
     let outcome = catch_unwind(AssertUnwindSafe(|| action(peer)));
     if let Err(panic) = outcome {
-        let words = panic.downcast_ref::<String>().map(String::as_str);
-        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        peer.end(false, &format!("the engine failed on this peer: {words}"));
+        peer.end(false, &format!("the engine failed on this peer: {}", guard::words(&*panic)));
     }
 }

@@ -14,6 +14,7 @@ mod event;
 mod face;
 mod forward;
 mod gather;
+mod guard;
 mod inbound;
 mod mailbox;
 mod media;

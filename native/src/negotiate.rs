@@ -10,6 +10,7 @@ use str0m::{Candidate, Rtc};
 use crate::command::Wishes;
 use crate::congestion;
 use crate::event::{Answer, Event};
+use crate::guard;
 use crate::media::{self, Media};
 use crate::peer::Peer;
 use crate::sdp;
@@ -101,7 +102,7 @@ impl Peer {
             return Err("the connection is closed".to_owned());
         };
         let before = rtc.direct_api().local_ice_credentials().ufrag;
-        let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| error.to_string())?;
+        let answer = guard::describe(rtc, |rtc| rtc.sdp_api().accept_offer(offer))?;
         let restarted = rtc.direct_api().local_ice_credentials().ufrag != before;
         self.adopt_media(&remote.mids);
         if restarted {
@@ -119,7 +120,7 @@ impl Peer {
             return Err("no offer waits for an answer".to_owned());
         };
         let before = rtc.direct_api().local_ice_credentials().ufrag;
-        rtc.sdp_api().accept_answer(pending.offer, answer).map_err(|error| error.to_string())?;
+        guard::describe(rtc, |rtc| rtc.sdp_api().accept_answer(pending.offer, answer))?;
         if rtc.direct_api().local_ice_credentials().ufrag != before {
             self.restart(poller, now);
         }
