@@ -6,6 +6,8 @@ Hot paths:
 - CPU seconds a GB, of both processes together, for 64 KiB joined directly;
 - 100 bytes there and back, one at a time; and from the start of `create_offer` to the open channel;
 - the memory that an idle end adds to a process with 40 of them (RssAnon, after a first connection);
+- the age of messages of 100 bytes, 1,000 a second, over a path of 20 ms one way that loses 5 %, on an
+  unreliable channel and on a reliable one (`_lossy.py`);
 - the sender's share of a core for 720p30 H.264 that is encoded already, 2 Mbit/s;
 - viewers of one 720p30 stream of 1 Mbit/s that a core forwards to: the line through the relay's processor
   time at 1, 10, 50, 100 and 300 viewers, none of which loses 0.1 %, up to 90 % of a core (`_forward.py`).
@@ -19,9 +21,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import statistics
 from typing import Any
 
-from benchmarks import _forward
+from benchmarks import _forward, _lossy
 from benchmarks.channel import MODULES, installed, measure, said, started, tell
 from benchmarks.figures import Report, versions
 
@@ -130,6 +133,21 @@ async def _forwarding(report: Report, *, quick: bool) -> None:
     report.notes.append(f"forwarding is extrapolated from what was measured with up to {most:.0f} viewers")
 
 
+async def _lossy_path(report: Report, *, quick: bool) -> None:
+    ages: dict[str, list[float]] = {}
+    try:
+        for _ in range(1 if quick else 5):
+            for name, value in (await _lossy.ages(2.0 if quick else 10.0)).items():
+                ages.setdefault(name, []).append(value)
+    except (RuntimeError, TimeoutError) as error:
+        report.lacks("engine.unreliable_age_p99", str(error) or "nothing within 60 s")
+        return
+    for name, values in ages.items():
+        report.add(f"engine.{name}", "ms", values)
+    times = statistics.median(ages["unreliable_age_p99"]) / 1e3 / _lossy.DELAY
+    report.notes.append(f"the unreliable channel's p99 age is {times:.2f} times the path's delay")
+
+
 async def _run(*, quick: bool) -> Report:
     report = Report(versions=versions("aiortc", "wrtc"))
     names = installed()
@@ -144,6 +162,7 @@ async def _run(*, quick: bool) -> Report:
         else:
             report.add(f"engine.{figure}", unit, ours, peers=values)
     await _forwarding(report, quick=quick)
+    await _lossy_path(report, quick=quick)
     report.notes += [f"{what} failed: {why}" for what, why in taken.failed.items()]
     report.notes += [
         f"{name} is not installed (make setup-bench)" for name in ("aiortc", "wrtc") if name not in names
