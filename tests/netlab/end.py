@@ -34,10 +34,11 @@ def street() -> list[EncodedFrame]:
     ]
 
 
-async def send(track) -> None:
-    """Send the street from its beginning, again whenever a keyframe is asked for."""
-    frames, again, stamp = street(), asyncio.Event(), 0
+async def send(peer: PeerConnection, track, frames: list[EncodedFrame]) -> None:
+    """Send these frames from the beginning once connected, again whenever a keyframe is asked for."""
+    again, stamp = asyncio.Event(), 0
     track.on_keyframe_request = again.set
+    await peer.connected()
     while True:
         again.clear()
         for frame in frames:
@@ -76,10 +77,10 @@ async def main() -> None:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
-    tasks = set()
+    tasks, frames = set(), street()
     async with PeerConnection(ice_servers=servers, loopback=False) as peer:
         peer.on_ice_candidate = lambda found: tell("candidate", candidate=found and asdict(found))
-        peer.on_track = lambda track: tasks.add(asyncio.create_task(send(track)))
+        peer.on_track = lambda track: tasks.add(asyncio.create_task(send(peer, track, frames)))
         tell("ready")
         while line := await reader.readline():
             said = json.loads(line)

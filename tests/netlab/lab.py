@@ -26,6 +26,9 @@ NATS = ("cone", "symmetric", "full", "addr", "udpblock", "tcp443")
 forward of all UDP; address-restricted filtering; only TCP gets out; only TCP to ports 443 and 8080 gets
 out."""
 
+HELD = ("setpriv", "--pdeathsig", "KILL")
+"""What goes before a command for it to end with us, killed or not."""
+
 PUBLIC = "198.51.100"
 PUBLIC6 = "2001:db8:51:"
 
@@ -137,7 +140,7 @@ class Place:
 
     def _delay(self, seconds: float) -> None:
         delayer = (sys.executable, str(Path(__file__).with_name("delay.py")), str(seconds))
-        process = subprocess.Popen([*self._router.enter(), *delayer], stdout=subprocess.PIPE)
+        process = subprocess.Popen([*self._router.enter(), *HELD, *delayer], stdout=subprocess.PIPE)
         self._closing.callback(process.stdout.close)
         self._closing.callback(process.wait)
         self._closing.callback(process.kill)
@@ -155,8 +158,7 @@ class Place:
 
     async def start(self, *command: str, **options: Any) -> asyncio.subprocess.Process:
         """Start a program here; it ends with this process at the latest."""
-        held = ("setpriv", "--pdeathsig", "KILL")
-        return await asyncio.create_subprocess_exec(*self.enter(), *held, *command, **options)
+        return await asyncio.create_subprocess_exec(*self.enter(), *HELD, *command, **options)
 
     def close(self) -> None:
         """End it."""
