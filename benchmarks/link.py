@@ -7,8 +7,9 @@ quarter of an hour). What is killed: the TCP connections of both ends to the hub
 without a goodbye; the direct path, in turn closed as by a peer that goes, and turned into a hole that
 swallows what is sent both ways, as a network does; and the hub, by SIGKILL.
 
-`recover` is the time from a kill of the direct path that carries the link to the arrival of the first message
-that was sent after it. `overhead` is what a message of 100 bytes costs beside its payload where it goes alone.
+`recover` is the time from a kill of the direct path that carries the link to the arrival of the first
+message that was sent after it, the hub being there. `overhead` is what a message of 100 bytes costs beside
+its payload where it goes alone.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 WITHIN = 90.0
 """Seconds within which a path must come, longer than the longest that one which failed is left aside."""
+
+RATE = 500.0
+"""Messages a second, each way on each link."""
 
 STEADY = 1.0
 """Seconds between what is killed."""
@@ -102,9 +106,10 @@ class _Hole:
 class _End:
     """The app's end of one link, and what is done to it."""
 
-    def __init__(self, opener: Any, link: Link, rate: float) -> None:
+    def __init__(self, opener: Any, link: Link) -> None:
         self.link = link
-        self.flow = Flow(link.channel("flow"), rate)
+        self.control = link.channel("control", priority=200)
+        self.flow = Flow(link.channel("flow"), RATE)
         self.flow.on_message = self._came
         self._opener = opener
         self._killed: float | None = None
@@ -130,11 +135,13 @@ class _End:
                 self._news.clear()
                 await self._news.wait()
 
-    async def kill_direct(self, *, silently: bool) -> float:
-        """Kill the path that carries the link; return the milliseconds until messages flow again."""
-        await self.on("direct")
-        await asyncio.sleep(STEADY)
-        await self.on("direct")
+    async def kill_direct(self, *, silently: bool) -> float | None:
+        """Kill the path that carries the link; return the milliseconds until messages flow again.
+
+        None where another path carries it, and nothing was killed.
+        """
+        if self.link.path.name != "direct":
+            return None
         self._flows.clear()
         known = self.link._paths["direct"]  # noqa: SLF001 - no program is to do this
         peer = self._opener._direct._peer  # noqa: SLF001 - nor this
@@ -177,6 +184,52 @@ async def _upgrade(robot: app.ThingProxy) -> float:
         return (time.perf_counter() - began) * 1e3
 
 
+class _Killing:
+    """What is done to some links, and how soon they flowed again (milliseconds)."""
+
+    def __init__(self, hub: HubProcess, relay: _Relay, ends: list[_End]) -> None:
+        self.closed: list[float] = []
+        self.silent: list[float] = []
+        self._hub = hub
+        self._relay = relay
+        self._ends = ends
+        # One at a time: what is killed while the hub is away measures the hub's return.
+        self._turn = asyncio.Lock()
+
+    async def directs(self, end: _End, count: int) -> None:
+        """Kill the direct path of a link so many times."""
+        number = 0
+        while number < count:
+            await end.on("direct")
+            await asyncio.sleep(STEADY)
+            async with self._turn:
+                took = await end.kill_direct(silently=number % 2 == 0)
+            if took is not None:
+                (self.closed if number % 2 else self.silent).append(took)
+                number += 1
+
+    async def websockets(self, count: int, restarts: int) -> None:
+        """Cut the TCP connections so many times, and kill the hub in between."""
+        at = {count * (each + 1) // (restarts + 1) for each in range(restarts)}
+        for number in range(count):
+            await asyncio.sleep(STEADY)
+            async with self._turn:
+                self._relay.cut()
+                await self._back()
+            if number in at:
+                async with self._turn:
+                    await self._hub.kill()
+                    await asyncio.sleep(STEADY)
+                    await self._hub.start()
+                    await self._back()
+
+    async def _back(self) -> None:
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(WITHIN):
+            while not all(end.link.is_open("hub") for end in self._ends):  # noqa: ASYNC110 - none tells
+                await asyncio.sleep(0.02)
+
+
 async def _torture(
     report: Report, folder: Path, *, rounds: int, links: int, kills: int, restarts: int, least: int
 ) -> None:
@@ -192,61 +245,41 @@ async def _torture(
         report.add("link.upgrade_ms", "ms", [await _upgrade(robot) for _ in range(rounds)])
 
         ends = []
-        controls = []
         for _ in range(links):
             opener = robot.link()
-            link = await stack.enter_async_context(opener)
-            control = link.channel("control", priority=200)
-            await control.send(str(RATE))
-            controls.append(control)
-            ends.append(_End(opener, link, RATE))
+            ends.append(_End(opener, await stack.enter_async_context(opener)))
+            await ends[-1].control.send(str(RATE))
         flows = [asyncio.create_task(work) for end in ends for work in (end.flow.send(), end.flow.receive())]
-        closed: list[float] = []
-        silent: list[float] = []
-
-        async def kill_directs(end: _End) -> None:
-            for number in range(kills // links):
-                took = await end.kill_direct(silently=number % 2 == 0)
-                (silent if number % 2 == 0 else closed).append(took)
-
-        directs = asyncio.gather(*(kill_directs(end) for end in ends))
-        for number in range(kills):
-            await asyncio.sleep(STEADY)
-            relay.cut()
-            if number in {kills * (each + 1) // (restarts + 1) for each in range(restarts)}:
-                await asyncio.sleep(STEADY)
-                await hub.kill()
-                await hub.start()
-        await directs
-        while sum(end.flow.sent for end in ends) < least:
+        killing = _Killing(hub, relay, ends)
+        await asyncio.gather(
+            killing.websockets(kills, restarts), *(killing.directs(end, kills // links) for end in ends)
+        )
+        while sum(end.flow.sent for end in ends) < least:  # noqa: ASYNC110 - a count, of which nobody tells
             await asyncio.sleep(0.1)
-        tallies = await _ended(ends, controls, flows)
-    _add(report, tallies)
-    report.add("link.recover_ms_p50", "ms", [statistics.median(closed + silent)])
-    report.add("link.recover_ms_p99", "ms", [_percentile(closed + silent, 0.99)])
-    if closed:
-        report.add("link.recover_closed_ms", "ms", closed)
-    report.add("link.recover_silent_ms", "ms", silent)
+        _add(report, await _ended(ends, flows))
+    took = killing.closed + killing.silent
+    report.add("link.recover_ms_p50", "ms", [statistics.median(took)])
+    report.add("link.recover_ms_p99", "ms", [_percentile(took, 0.99)])
+    report.add("link.recover_closed_ms", "ms", killing.closed)
+    report.add("link.recover_silent_ms", "ms", killing.silent)
     report.notes.append(
         f"{links} links; killed: the WebSockets of both ends {kills} times, direct paths"
-        f" {len(closed + silent)} times ({len(silent)} silently), the hub {restarts} times"
+        f" {len(took)} times ({len(killing.silent)} silently), the hub {restarts} times"
     )
 
 
-async def _ended(
-    ends: list[_End], controls: list[Any], flows: list[asyncio.Task[None]]
-) -> list[dict[str, int]]:
+async def _ended(ends: list[_End], flows: list[asyncio.Task[None]]) -> list[dict[str, int]]:
     """Stop both ends; return the tally of each, the far end's after ours."""
     tallies = []
-    for end, control in zip(ends, controls, strict=True):
+    for end in ends:
         end.flow.stop.set()
-        await control.send("stop")
+        await end.control.send("stop")
     async with asyncio.timeout(WITHIN):
         await asyncio.gather(*flows)
-    for end, control in zip(ends, controls, strict=True):
+    for end in ends:
         async with asyncio.timeout(WITHIN):
-            theirs = json.loads(await control.receive())
-        await control.send("read")
+            theirs = json.loads(await end.control.receive())
+        await end.control.send("read")
         ours = end.flow.tally()
         ours["lost"], theirs["lost"] = theirs["sent"] - ours["distinct"], ours["sent"] - theirs["distinct"]
         tallies += [ours, theirs]
@@ -289,10 +322,6 @@ def _overhead(report: Report, *, rounds: int, count: int) -> None:
         beside.append(len(packet) - SIZE)
     report.add("link.overhead_bytes", "bytes", beside)
     report.add("link.overhead_cpu_us", "us", times)
-
-
-RATE = 500.0
-"""Messages a second, each way on each link."""
 
 
 def run(quick: bool) -> Report:

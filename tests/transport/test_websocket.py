@@ -192,6 +192,16 @@ async def test_listener_that_says_nothing(monkeypatch):
         await gone.wait()
 
 
+async def test_a_listener_that_breaks_off_before_it_answers():
+    async def break_off(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    async with await asyncio.start_server(break_off, "127.0.0.1", 0) as rude:
+        with pytest.raises(TransportClosed, match="broke off"):
+            await websocket.connect(f"ws://127.0.0.1:{rude.sockets[0].getsockname()[1]}/ws")
+
+
 async def test_not_a_websocket_server():
     async def http(_, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")

@@ -235,7 +235,7 @@ async def connect(
 
     Raises:
         Unauthorized, Forbidden: the hub refused the credential (401, 403).
-        TransportClosed: it refused for another reason, or is no hub.
+        TransportClosed: it refused for another reason, is no hub, or broke off before it answered.
         OSError: it could not be reached; or not in time, or TLS failed (`ssl.SSLError`).
         ValueError: the URL, the token or the cookie cannot be sent.
     """
@@ -271,10 +271,12 @@ async def connect(
         raise ValueError(f"Not a WebSocket URL: {url}") from error
     except picows.WSHandshakeError as error:
         raise _refusal(url, error) from error
-    transport: WebSocketTransport = listener  # type: ignore[assignment] # what open_listener made
+    if not isinstance(listener, WebSocketTransport) or not listener.opened:
+        # picows takes a socket that closes before the answer for a handshake that is done.
+        raise TransportClosed(f"{url} broke off before the WebSocket was open")
     task = asyncio.ensure_future(ws.wait_disconnected())
     task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told by on_close already
-    return transport
+    return listener
 
 
 def _refusal(url: str, error: picows.WSHandshakeError) -> Exception:
