@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -185,6 +186,23 @@ def test_watch_follows(house):
     assert [(change["kind"], change["name"], change["value"]) for change in changes] == [
         ("event", "pinged", 1)
     ] * 3
+
+
+def test_watch_says_which_path_a_link_takes_and_why(house):
+    hub, _ = house
+    given = os.environ | {"PLAIT_HUB": hub.url, "PLAIT_TOKEN": hub.user_token()}
+    command = [sys.executable, "-m", "plait", "watch", "lamp", "on", "--path", "--json"]
+    with subprocess.Popen(command, env=given, stdout=subprocess.PIPE, text=True) as watching:
+        told = []
+        for line in watching.stdout:
+            told.append(json.loads(line))
+            if told[-1]["name"] == "direct":
+                break
+        watching.terminate()
+    paths = [change for change in told if change["kind"] == "path"]
+    assert [path["name"] for path in paths] == ["hub", "direct"]
+    assert "direct is open" in paths[-1]["reason"]
+    assert 0 < paths[-1]["rtt"] < 5
 
 
 def test_version_and_help_name_every_verb():

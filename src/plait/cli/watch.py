@@ -1,7 +1,8 @@
 """`plait watch`: follow a thing."""
 
 import sys
-from typing import Annotated
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -10,6 +11,9 @@ from rich.text import Text
 from plait import app
 from plait.cli.talk import Hub, Json, ThingName, Token, clock, console, plain, print_json, shown, talk
 from plait.wire.messages import now
+
+if TYPE_CHECKING:
+    from plait.link import Link
 
 
 def command(
@@ -21,6 +25,9 @@ def command(
     count: Annotated[
         int | None, typer.Option("--count", "-n", help="End after so many changes.", min=1)
     ] = None,
+    path: Annotated[
+        bool, typer.Option("--path", help="Open a link too, and say which path carries it, and why.")
+    ] = False,
     hub: Hub = None,
     token: Token = None,
     as_json: Json = False,
@@ -29,17 +36,26 @@ def command(
 
     A hub that goes away is dialled again. Piped, a line for each change: time, name and value between tabs.
     """
-    talk(_follow(thing, names or [], count, hub, token, as_json=as_json))
+    talk(_follow(thing, names or [], count, hub, token, path=path, as_json=as_json))
 
 
 async def _follow(
-    thing: str, names: list[str], count: int | None, hub: str | None, token: str | None, *, as_json: bool
+    thing: str,
+    names: list[str],
+    count: int | None,
+    hub: str | None,
+    token: str | None,
+    *,
+    path: bool,
+    as_json: bool,
 ) -> None:
-    async with app.connect(hub, token=token) as home:
+    async with app.connect(hub, token=token) as home, AsyncExitStack() as stack:
         proxy = home.find(thing)
         out, pretty = console(), sys.stdout.isatty()
         if pretty:
             home.on_state = _Connection().moved
+        if path:
+            _Paths(await stack.enter_async_context(proxy.link()), as_json=as_json, pretty=pretty)
         seen = 0
         async for change in proxy.watch(*names):
             if as_json:
@@ -66,6 +82,30 @@ def _line(thing: app.ThingProxy, change: app.Change) -> Text:
         return Text.assemble(time, ("⚡ ", "yellow"), (change.name, "yellow"), " ", value)
     unit = str(thing.properties.get(change.name, {}).get("unit", ""))
     return Text.assemble(time, "  ", change.name, " ", shown(change.value, unit))
+
+
+class _Paths:
+    """Tells which path carries a link and why, now and whenever that changes; these lines are not counted."""
+
+    def __init__(self, link: "Link", *, as_json: bool, pretty: bool) -> None:
+        self._link = link
+        self._as_json = as_json
+        self._pretty = pretty
+        self._tell(link.path.name, link.path.reason)
+        link.on_path = lambda choice: self._tell(choice.name, choice.reason)
+        link.on_close = lambda: self._tell("", str(link.error)) if link.error else None
+
+    def _tell(self, name: str, reason: str) -> None:
+        at, rtt = now(), self._link.stats().get(name, {}).get("rtt")
+        if self._as_json:
+            print_json(
+                {"kind": "path", "name": name, "reason": reason, "rtt": rtt, "timestamp": at.isoformat()}
+            )
+        elif self._pretty:
+            mark = ("⇄ ", "green" if name == "direct" else "yellow" if name else "red")
+            console().print(Text.assemble((f"{clock(at)}  ", "dim"), mark, name or "no path", f": {reason}"))
+        else:
+            print(at.isoformat(), "path", f"{name or 'none'}: {reason}", sep="\t", flush=True)
 
 
 class _Connection:
