@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -226,6 +227,44 @@ async def test_a_device_that_is_killed_does_not_know_the_link_any_more(hub):
     finally:
         process.kill()
         await process.wait()
+
+
+class Talker(Robot):
+    """Begins to talk as soon as it has a link."""
+
+    async def on_link(self, link: Link) -> None:
+        echo = link.channel("echo")
+        for number in range(5):
+            await echo.send(f"anew {number}")
+        await super().on_link(link)
+
+
+async def test_what_a_device_says_anew_is_not_taken_for_the_old_link(hub, monkeypatch):
+    monkeypatch.setattr("plait.thing.links.Links._say_end", lambda *_: None)  # as one that was killed
+    async with connected(hub) as home:
+        async with served(Robot(), hub=hub):
+            thing = await home.wait_for("Robot", timeout=WITHIN)
+            opener = thing.link(direct=False)
+            link = await opener.__aenter__()
+            echo = link.channel("echo")
+            await trip(echo, "x")
+        came, take, ask = asyncio.Event(), opener.take, opener._ask
+
+        def taken(message):
+            take(message)
+            if message.operation == "link" and b"anew" in base64.b64decode(message.data):
+                came.set()
+
+        async def overtaken(link_id):
+            answer = await ask(link_id)
+            await asyncio.wait_for(came.wait(), WITHIN)  # its first packets are here before its answer
+            return answer
+
+        opener.take, opener._ask = taken, overtaken
+        async with served(Talker(), hub=hub):
+            with pytest.raises(LinkLost, match="begun anew"):
+                pytest.fail(f"took {await asyncio.wait_for(echo.receive(), WITHIN)!r}")
+            await opener.__aexit__(None, None, None)
 
 
 async def test_the_thing_ends_it_and_says_why(home, robot):

@@ -47,6 +47,8 @@ class LinkOpener:
         self._direct: Direct | None = None
         self._reopening: asyncio.Task[None] | None = None
         self.shortcut: Shortcut | None = None
+        # Packets of a link that the thing may have begun anew: not ours before it says that it knows ours.
+        self._held: list[Message] | None = None
 
     @property
     def thing_id(self) -> str:
@@ -119,7 +121,10 @@ class LinkOpener:
         if link is None:
             return
         if message.operation == messages.LINK:
-            take(link, message)
+            if self._held is None:
+                take(link, message)
+            else:
+                self._held.append(message)
             return
         told = message.data if isinstance(message.data, dict) else {}
         if told.get("final"):
@@ -139,6 +144,7 @@ class LinkOpener:
             link.lost("hub")
         elif state == "connected":
             link.lost("hub")
+            self._held = []
             if self._reopening is None or self._reopening.done():
                 self._reopening = asyncio.create_task(self._reopen(link), name=f"link {link.id}")
         elif state == "closed":
@@ -148,6 +154,7 @@ class LinkOpener:
         """Ask until the thing is there: on a direct path the link goes on meanwhile."""
         backoff = Backoff()
         while not link.closed.is_set():
+            self._held = []
             try:
                 opened = await self._ask(link.id)
             except PlaitError as error:
@@ -159,5 +166,8 @@ class LinkOpener:
             if not opened.get("known"):
                 link.close(LinkLost("the thing has begun anew and does not know the link any more"))
                 return
+            held, self._held = self._held, None
             self._carry()
+            for message in held:
+                take(link, message)
             return

@@ -69,7 +69,9 @@ class Links:
             if not isinstance(versions, list) or VERSION not in versions:
                 raise UnknownOperation(f"This thing speaks version {VERSION} of links, not {versions}")
             known = asked.call in self._links
-            if not known:
+            if known:
+                self._links[asked.call].lost("hub")  # what went by the route before may not have come
+            else:
                 self._begin(asked.call, asked.input.get("iceServers"))
         except PlaitError as error:
             return {"error": error.problem()}
