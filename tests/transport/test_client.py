@@ -129,6 +129,33 @@ async def test_request_that_the_old_session_took_is_told_lost(hub, owner):
         await asking
 
 
+async def test_a_lost_session_is_told_with_what_is_not_known(hub):
+    lost = []
+    owner = Owner(hub, on_lost=lost.append)
+    await owner.client.start()
+    assert lost == []  # the first session takes the place of none
+    hub.answer = lambda _: None
+    asking = asyncio.ensure_future(owner.client.request("invokeaction", name="open"))
+    await within(lambda: len(hub.received) == 1 and not owner.client.session.buffered)
+    hub.kill()
+    with pytest.raises(SessionLost):
+        await asking
+    ((unknown,),) = lost
+    assert (unknown.operation, unknown.name) == ("invokeaction", "open")
+    assert unknown.message_id == hub.received[0].message_id
+    await owner.client.close()
+
+
+async def test_a_session_that_goes_on_is_not_told_as_lost(hub):
+    lost = []
+    owner = Owner(hub, on_lost=lost.append)
+    await owner.client.start()
+    hub.sever()
+    await within(lambda: owner.states[-1] == "resumed")
+    assert lost == []
+    await owner.client.close()
+
+
 async def test_request_that_nobody_took_is_sent_again(hub, owner):
     hub.refusal = ConnectionRefusedError()
     hub.kill()

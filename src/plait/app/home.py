@@ -23,7 +23,7 @@ from plait.wire.messages import ThingState
 
 if TYPE_CHECKING:
     import ssl as tls
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from plait.app.call import Call
@@ -75,6 +75,7 @@ class Home:
 
     Attributes:
         hub: the hub's address.
+        on_lost: told that the hub had forgotten the session, with the requests whose outcome is not known.
         on_state: told of the connection: "connected", "resumed", "lost", "connecting", "closed".
         client: the session under it.
         watching: who watches what.
@@ -92,10 +93,12 @@ class Home:
     ) -> None:
         self.hub = hub
         self.on_state: Callable[[State], None] | None = None
+        self.on_lost: Callable[[Sequence[messages.Message]], None] | None = None
         self.client = Client(
             hub,
             on_message=self._take,
             on_state=self._moved,
+            on_lost=self._lost,
             on_session=self._begin,
             token=token,
             cookie=cookie,
@@ -256,6 +259,10 @@ class Home:
     def _tell_news(self) -> None:
         self._news.set()
         self._news.clear()
+
+    def _lost(self, unknown: Sequence[messages.Message]) -> None:
+        if self.on_lost is not None:
+            self.on_lost(unknown)
 
     def _moved(self, state: State) -> None:
         if state in {"connected", "closed"}:

@@ -159,7 +159,7 @@ class Spool:
         _, row = self._in_flight.popleft()
         if row.event:
             with self._lock:
-                self._event_bytes -= row.size
+                self._event_bytes = max(0, self._event_bytes - row.size)  # some came before it was counted
         self._unsaved.pop(row.number, None)
         self._done = row.number
         self._save_soon(SAVE_AFTER)

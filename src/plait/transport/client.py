@@ -25,7 +25,7 @@ from plait.wire.session import Session
 
 if TYPE_CHECKING:
     import ssl as tls
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
     from plait.transport.base import Transport
@@ -72,6 +72,7 @@ class Client:
         binary: bool = False,
         dial: Dial | None = None,
         on_progress: Callable[[], None] | None = None,
+        on_lost: Callable[[Sequence[Message]], None] | None = None,
     ) -> None:
         """Make a client; `start` dials.
 
@@ -90,6 +91,8 @@ class Client:
             binary: speak MessagePack instead of JSON.
             dial: opens the transport, instead of a WebSocket to `url`.
             on_progress: called when the hub may have acknowledged something.
+            on_lost: called where the hub had forgotten the session and a new one began, before `on_state`,
+                with the requests whose outcome is not known: they fail with `SessionLost`.
         """
         self.session = Session()
         self.error: PlaitError | None = None
@@ -99,6 +102,8 @@ class Client:
         self._on_state = on_state or _ignore
         self._on_session = on_session
         self._on_progress = on_progress
+        self._on_lost = on_lost or _ignore
+        self._begun = False  # there was a session
         self._text = not binary
         self._dial = dial or self._websocket(token, cookie, ssl)
         self._phase = Phase.IDLE
@@ -327,7 +332,11 @@ class Client:
         self._clock_ahead = opened.welcome.time - messages.now()
         if not opened.welcome.resumed:
             alive: set[object] = {message.message_id for message in opened.again}
-            self._requests.fail(SessionLost(), but=alive)
+            unknown = self._requests.fail(SessionLost(), but=alive)
+            if self._begun:
+                _LOG.warning("%s: the session was lost; %d requests have no answer", self._url, len(unknown))
+                self._on_lost(unknown)
+        self._begun = True
         self._go("welcomed", "resumed" if opened.welcome.resumed else "connected")
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 class Requests:
     """The requests that one side has asked of the other and that are not answered yet."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_asked", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[Message]] = {}
+        self._asked: dict[str, Message] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -31,9 +32,14 @@ class Requests:
             raise ValueError("A request has a messageID")
         key = request.message_id
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(lambda _: self._waiting.pop(key, None))
+        future.add_done_callback(lambda _: self._forget(key))
         self._waiting[key] = future
+        self._asked[key] = request
         return future
+
+    def _forget(self, key: str) -> None:
+        self._waiting.pop(key, None)
+        self._asked.pop(key, None)
 
     def resolve(self, response: Message) -> bool:
         """Give a response to whom it answers; return False where nobody waits for it (any more)."""
@@ -45,9 +51,12 @@ class Requests:
         future.set_result(response)
         return True
 
-    def fail(self, error: PlaitError, *, but: Container[object] = ()) -> None:
-        """End all that waits, but the message ids named, with an error."""
+    def fail(self, error: PlaitError, *, but: Container[object] = ()) -> list[Message]:
+        """End all that waits, but the message ids named, with an error; return what was asked."""
+        ended = []
         for key in [key for key in self._waiting if key not in but]:
             future = self._waiting.pop(key)
+            ended.append(self._asked.pop(key))
             if not future.done():
                 future.set_exception(error)
+        return ended
