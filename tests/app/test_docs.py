@@ -48,7 +48,7 @@ def test_what_the_docs_name_exists(name):
         "thing": app.ThingProxy if name == "apps.md" else thing.Thing,
         "call": Call if name == "apps.md" else Incoming,
     }
-    attributes = {"on_state", "on_bye", "on_call"}  # set on instances
+    attributes = {"on_lost", "on_state", "on_bye", "on_call"}  # set on instances
     for owner, member in re.findall(r"`(?:await |async for change in )?(home|thing|call)\.(\w+)", text):
         assert hasattr(owners[owner], member) or member in attributes, f"{owner}.{member}"
     listed = re.search(r"What goes wrong is a typed error.*?\n\n", text, re.DOTALL)
