@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use crate::engine::Handle;
 use crate::event::{Answer, Event};
 use crate::face::Channel;
+use crate::log::Record;
 use crate::peer::PeerShared;
 use crate::stats::{Report, Value};
 
@@ -25,9 +26,12 @@ const FRAME: u8 = 8;
 const KEYFRAME_REQUEST: u8 = 9;
 const SERVER_FAILED: u8 = 10;
 const ADDRESSES_CHANGED: u8 = 11;
+const BANDWIDTH: u8 = 12;
 // Not a peer's but a forwarder's.
 const FORWARD: u8 = 100;
-const BANDWIDTH: u8 = 12;
+// Nobody's: for loggers, under number 0.
+const RECORD: u8 = 0;
+const DROPPED: u8 = 1;
 
 /// Makes the tuple for one event.
 pub fn letter<'py>(
@@ -95,6 +99,16 @@ pub fn letter<'py>(
         }
     };
     (peer.id, kind, arguments).into_pyobject(py)
+}
+
+/// A record for a logger: (level, target, peer id, message).
+pub fn record(py: Python<'_>, record: Record) -> PyResult<Bound<'_, PyTuple>> {
+    (0, RECORD, (record.level, record.target, record.peer, record.message)).into_pyobject(py)
+}
+
+/// So many records were dropped.
+pub fn dropped(py: Python<'_>, count: u64) -> PyResult<Bound<'_, PyTuple>> {
+    (0, DROPPED, (count,)).into_pyobject(py)
 }
 
 fn answer(py: Python<'_>, answer: Answer) -> PyResult<Bound<'_, PyAny>> {

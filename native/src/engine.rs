@@ -14,6 +14,7 @@ use crate::addresses;
 use crate::command::Command;
 use crate::forward::Forwarders;
 use crate::guard;
+use crate::log;
 use crate::net::ReadBuffers;
 use crate::peer::{KEYS, Peer};
 use crate::port::{Datagram, Port};
@@ -272,7 +273,9 @@ impl Engine {
     fn guarded(&mut self, id: u64, action: impl FnOnce(&mut Peer, &mut ReadBuffers)) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let buffers = &mut self.buffers;
+        log::working_for(id);
         shield(peer, |peer| action(peer, buffers));
+        log::working_for(0);
     }
 
     /// Notes when the peer has to be looked at again, or drops it if it is over.

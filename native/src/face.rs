@@ -18,6 +18,7 @@ use crate::convert;
 use crate::engine::Handle;
 use crate::forward;
 use crate::forward::face::Forwarder;
+use crate::log;
 use crate::mailbox::Mailbox;
 use crate::peer::{PeerShared, RESUME_BELOW};
 use crate::reach::{Access, Server, Transport, tls};
@@ -37,6 +38,12 @@ pub fn generate_certificate(py: Python<'_>) -> PyResult<(Bound<'_, PyBytes>, Bou
     let made = py.detach(|| str0m::crypto::from_feature_flags().dtls_provider.generate_certificate());
     let made = made.ok_or_else(|| PyRuntimeError::new_err("cannot make a certificate"))?;
     Ok((PyBytes::new(py, &made.certificate), PyBytes::new(py, &made.private_key)))
+}
+
+/// Hands on what the native side has to say from one of Python's logging levels on, 255: nothing.
+#[pyfunction]
+pub fn set_log_level(level: u8) {
+    log::set_level(level);
 }
 
 /// An engine: native threads that drive peers.
@@ -72,7 +79,9 @@ impl Engine {
     fn mailbox(&self) -> PyResult<PyMailbox> {
         let mailbox =
             Mailbox::new(Threads::next_id()).map_err(|error| PyOSError::new_err(error.to_string()))?;
-        Ok(PyMailbox { mailbox: Arc::new(mailbox), threads: Arc::clone(&self.0) })
+        let mailbox = Arc::new(mailbox);
+        log::read_by(&mailbox);
+        Ok(PyMailbox { mailbox, threads: Arc::clone(&self.0) })
     }
 
     /// A new peer, whose events go to `mailbox`. Certificate and key: DER. `servers`: how many times
@@ -138,11 +147,18 @@ impl PyMailbox {
         self.mailbox.descriptor()
     }
 
-    /// At most `limit` events, as (peer id, kind, arguments).
+    /// At most `limit` events, as (peer id, kind, arguments), and as many records for loggers, whose peer id is 0.
     fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for (peer, event) in self.mailbox.take(limit, DRAIN_BYTES) {
             list.append(convert::letter(py, self.threads.get(peer.thread), &peer, event)?)?;
+        }
+        let (records, dropped) = log::take(&self.mailbox, limit);
+        for record in records {
+            list.append(convert::record(py, record)?)?;
+        }
+        if dropped > 0 {
+            list.append(convert::dropped(py, dropped)?)?;
         }
         Ok(list)
     }

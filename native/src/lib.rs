@@ -16,6 +16,7 @@ mod forward;
 mod gather;
 mod guard;
 mod inbound;
+mod log;
 mod mailbox;
 mod media;
 mod negotiate;
@@ -41,5 +42,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<face::Channel>()?;
     module.add_class::<forward::face::Forwarder>()?;
     module.add_function(wrap_pyfunction!(face::generate_certificate, module)?)?;
+    module.add_function(wrap_pyfunction!(face::set_log_level, module)?)?;
     door::register(module)
 }

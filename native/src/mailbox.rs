@@ -68,7 +68,7 @@ impl Mailbox {
         taken
     }
 
-    fn ring(&self) {
+    pub fn ring(&self) {
         // A full counter means that the reader is being woken already.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }

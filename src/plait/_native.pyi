@@ -8,6 +8,9 @@ from typing import final
 def generate_certificate() -> tuple[bytes, bytes]:
     """Make a self-signed certificate: (certificate, private key), both DER."""
 
+def set_log_level(level: int, /) -> None:
+    """Hand on what the native side has to say from one of Python's logging levels on; 255: nothing."""
+
 @final
 class Engine:
     """Native threads that drive peers, all of them on one UDP port where one is given.
@@ -66,7 +69,11 @@ class Mailbox:
         """Return a descriptor that is readable when `drain` has something."""
 
     def drain(self, limit: int) -> list[tuple[int, int, tuple[object, ...]]]:
-        """Take at most `limit` events: (peer id, kind, arguments)."""
+        """Take at most `limit` events: (peer id, kind, arguments), and as many records for loggers.
+
+        The peer id of a record is 0; kind 0 has (level, target, peer id, message), kind 1 the number
+        of records dropped.
+        """
 
 @final
 class Peer:

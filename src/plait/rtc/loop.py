@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from plait.rtc import native_log
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -30,7 +32,9 @@ class Mailbox:
     def __init__(self, loop: asyncio.AbstractEventLoop, engine: _native.Engine) -> None:
         self._engine = engine
         self._native = engine.mailbox()
-        self._peers: dict[int, Receiver] = {}
+        # The engines number from 1; what is nobody's goes to the loggers.
+        self._peers: dict[int, Receiver] = {0: native_log.Records()}
+        native_log.follow_level()
         # The loop holds the mailbox (by its reader), and not the other way round: when the loop is
         # closed and gone, so is the mailbox, and the engine closes its peers.
         loop.add_reader(self._native.fileno(), self._drain)
@@ -47,6 +51,7 @@ class Mailbox:
         beside: _native.Peer | None = None,
     ) -> _native.Peer:
         """Make a native peer whose events come here; `attach` says to whom."""
+        native_log.follow_level()
         options = (loopback, relay_only, servers, packets, initial_bitrate, beside)
         return self._engine.peer(self._native, certificate.der, certificate.private_key, *options)
 
@@ -69,6 +74,7 @@ class Mailbox:
         loop.remove_reader(self._native.fileno())
 
     def _drain(self) -> bool:
+        native_log.follow_level()
         letters = self._native.drain(_BATCH)
         for peer, kind, arguments in letters:
             receiver = self._peers.get(peer)
