@@ -45,7 +45,7 @@ lint: setup ## Check style, types and who imports whom, warnings as errors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@if tools/setup has-rust; then cd native && cargo fmt --check && cargo clippy --release --locked --all-targets -- -D warnings; else [ -z "$$CI" ]; fi
+	@if tools/setup has-rust; then cd native && cargo fmt --check && cargo clippy --release --locked --all-targets -- -D warnings && cd .. && $(BIN)/python tools/licences.py; else [ -z "$$CI" ]; fi
 	@if tools/setup has-node; then cd web && npm run lint; else [ -z "$$CI" ]; fi
 
 format: .venv/.python ## Put every file into its one form

@@ -416,9 +416,9 @@ impl Channel {
         !(already && self.gauge.waiting.swap(false, SeqCst))
     }
 
-    /// The application has read `bytes` of what came in.
-    fn consumed(&self, bytes: usize) {
-        let unread = self.shared.unread.fetch_sub(bytes, SeqCst) - bytes;
+    /// The application has read `size` bytes of what came in.
+    fn consumed(&self, size: usize) {
+        let unread = self.shared.unread.fetch_sub(size, SeqCst) - size;
         if unread <= RESUME_BELOW && self.shared.holding.load(SeqCst) {
             self.handle.send(Command::Peer { id: self.shared.id, request: Request::Resume });
         }
