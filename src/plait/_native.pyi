@@ -3,6 +3,17 @@
 
 from typing import final
 
+__all__ = [
+    "Channel",
+    "Door",
+    "Engine",
+    "Forwarder",
+    "Mailbox",
+    "Peer",
+    "generate_certificate",
+    "set_log_level",
+]
+
 # --- rtc -------------------------------------------------------------------------------------------
 
 def generate_certificate() -> tuple[bytes, bytes]:
