@@ -177,7 +177,7 @@ impl Visit for Text {
 mod tests {
     use super::*;
 
-    /// The queue is the process's own, so one test holds all of its life.
+    /// The queue is the process's own, so one test holds all of its life; what other tests say meanwhile is in it.
     #[test]
     fn records_wait_bounded_for_the_one_reader() {
         let (reader, other) = (Arc::new(Mailbox::new(1).unwrap()), Arc::new(Mailbox::new(2).unwrap()));
@@ -191,15 +191,15 @@ mod tests {
         }
         working_for(0);
         assert!(take(&other, 10).0.is_empty());
-        let (records, dropped) = take(&reader, 1);
-        assert_eq!(records[0].message, "something odd count=3");
-        assert_eq!((records[0].level, records[0].peer, records[0].target), (30, 7, "_native::log::tests"));
-        assert_eq!(dropped, 5);
         let (records, dropped) = take(&reader, MOST_WAITING);
-        assert_eq!((records.len(), dropped), (MOST_WAITING - 1, 0));
+        assert_eq!(records.len(), MOST_WAITING);
+        assert!(dropped >= 5);
+        let ours: Vec<_> = records.iter().filter(|record| record.target == "_native::log::tests").collect();
+        assert_eq!(ours[0].message, "something odd count=3");
+        assert_eq!((ours[0].level, ours[0].peer), (30, 7));
         set_level(OFF);
         tracing::error!("nobody listens");
-        assert!(take(&reader, 10).0.is_empty());
+        assert!(take(&reader, MOST_WAITING).0.iter().all(|record| record.message != "nobody listens"));
     }
 
     #[test]
