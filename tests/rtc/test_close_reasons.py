@@ -59,5 +59,7 @@ async def test_no_candidate_pair_that_works(peers):
     offer = without_candidates(await a.create_offer())
     await a.set_answer(without_candidates(await b.accept(offer)))
     reasons = await asyncio.wait_for(asyncio.gather(a.closed(), b.closed()), 45)
-    assert set(reasons) == {"no connection within 30 s: no candidate pair worked"}
+    # DTLS, which has waited as long for a path to shake hands on, may be the first of the two to give up.
+    gave_up = {"no connection within 30 s: no candidate pair worked", "DTLS error: timeout: handshake"}
+    assert set(reasons) <= gave_up
     assert a.connection_state == b.connection_state == "failed"
