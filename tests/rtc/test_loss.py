@@ -140,6 +140,25 @@ async def test_unreliable_channels_behave_as_declared():
             assert all(first < second for first, second in pairwise(numbers)), "overtaken, though ordered"
 
 
+async def test_what_is_given_up_does_not_fill_the_path_with_word_of_it():
+    # Each loss is told by a FORWARD TSN, which is answered by a SACK, which must not bring on the next.
+    async with bad_path(6, delay=0.02) as path, PeerConnection() as a, PeerConnection() as b:
+        ((mine, theirs),) = await channels(path, a, b, {"ordered": False, "max_retransmits": 0})
+        before = (await path.ask("counts"))["carried"]
+        await path.set(loss=0.05)
+        ages = []
+        loop = asyncio.get_running_loop()
+        theirs.on_message = lambda message: ages.append(loop.time() - float(message))
+        count = 1500
+        for _ in range(count):
+            mine.send_nowait(str(loop.time()).ljust(100))
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.3)
+        assert len(ages) > count * 0.85
+        assert sorted(ages)[len(ages) // 2] < 0.06
+        assert (await path.ask("counts"))["carried"] - before < 4 * count
+
+
 async def video(seed: int, loss: float, seconds: float, h264) -> None:
     """Send a street over and over as an encoder would: a keyframe when one is asked for, deltas else."""
     async with bad_path(seed, loss=loss, **SOME) as path, PeerConnection() as a, PeerConnection() as b:

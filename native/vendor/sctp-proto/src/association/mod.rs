@@ -225,6 +225,8 @@ pub struct Association {
     // for RTT measurement
     min_tsn2measure_rtt: u32,
     will_send_forward_tsn: bool,
+    /// Plait: the latest point that a SACK made us tell, and when.
+    forward_tsn_told: Option<(u32, Instant)>,
     will_retransmit_fast: bool,
     will_retransmit_reconfig: bool,
 
@@ -350,6 +352,7 @@ impl Default for Association {
             // for RTT measurement
             min_tsn2measure_rtt: 0,
             will_send_forward_tsn: false,
+            forward_tsn_told: None,
             will_retransmit_fast: false,
             will_retransmit_reconfig: false,
 
@@ -2602,11 +2605,16 @@ impl Association {
             self.advance_peer_tsn_ack_point();
 
             // RFC 3758 Sec 3.5 C3
-            if sna32gt(
-                self.advanced_peer_tsn_ack_point,
-                self.cumulative_tsn_ack_point,
-            ) {
+            // Plait: once a round trip for each point. The far end answers each with a SACK, which without
+            // this asked for the next: the two multiplied until they filled the path.
+            let point = self.advanced_peer_tsn_ack_point;
+            let patience = Duration::from_millis(self.rto_mgr.srtt.max(1));
+            let told = self
+                .forward_tsn_told
+                .is_some_and(|(tsn, at)| tsn == point && now < at + patience);
+            if sna32gt(point, self.cumulative_tsn_ack_point) && !told {
                 self.will_send_forward_tsn = true;
+                self.forward_tsn_told = Some((point, now));
                 debug!(
                     "[{}] handleSack {}: sna32GT({}, {})",
                     self.side,
