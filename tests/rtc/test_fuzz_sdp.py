@@ -144,7 +144,7 @@ async def fuzz(count: int, seed: int) -> None:
 
 
 async def test_mutated_descriptions():
-    await fuzz(250, 1)
+    await fuzz(120, 1)
 
 
 @pytest.mark.long
@@ -158,7 +158,7 @@ def run(coroutine) -> None:
         runner.run(coroutine)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.one_of(
@@ -171,7 +171,7 @@ def test_lines_thrown_together(lines):
     run(offered("\r\n".join(["v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", *lines]) + "\r\n"))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.one_of(
