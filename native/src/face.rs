@@ -12,6 +12,7 @@ use str0m::channel::{ChannelConfig, Reliability};
 use str0m::config::DtlsCert;
 use str0m::media::{Direction, MediaKind};
 
+use crate::arrive::RESUME_BELOW;
 use crate::channel::{Gauge, MOST_BUFFERED};
 use crate::command::{Command, MediaChange, MediaRequest, PeerConfig, Request, Wishes};
 use crate::convert;
@@ -20,7 +21,7 @@ use crate::forward;
 use crate::forward::face::Forwarder;
 use crate::log;
 use crate::mailbox::Mailbox;
-use crate::peer::{PeerShared, RESUME_BELOW};
+use crate::peer::PeerShared;
 use crate::reach::{Access, Server, Transport, tls};
 use crate::sdp::{Parsed, read_candidate};
 use crate::threads::Threads;

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod addresses;
+mod arrive;
 mod channel;
 mod command;
 mod congestion;
@@ -16,6 +17,7 @@ mod forward;
 mod gather;
 mod guard;
 mod inbound;
+mod life;
 mod log;
 mod mailbox;
 mod media;

@@ -10,7 +10,7 @@ use polling::{Event, PollMode, Poller};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
-use crate::peer::is_stun;
+use crate::arrive::is_stun;
 use crate::port::Place;
 
 /// The largest UDP payload, and so the most that one coalesced read or segmented write carries.
