@@ -140,3 +140,15 @@ async def test_closing_stops_asking():
     async with asyncio.timeout(WITHIN):
         while asking_sockets():  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
+
+
+async def test_odd_names_lead_nowhere_and_raise_nothing():
+    used, ignored = [], []
+    names = LocalNames(used.append, lambda: ignored.append(1))
+    odd = ["-", "--", "a--b", "-a", "0", "x" * 63, "xn--nxasmq6b", "local"]
+    for label in odd:
+        assert names.take(f"candidate:1 1 udp 2113937151 {label}.local 50000 typ host")
+    async with asyncio.timeout(WITHIN):
+        while len(ignored) < len(odd):  # noqa: ASYNC110 - each by itself
+            await asyncio.sleep(0.05)
+    assert not used

@@ -78,6 +78,8 @@ class LocalNames:
             address = await multicast.resolve(name)
         except OSError as error:
             _logger.info("names like %s cannot be resolved on this machine: %s", name, error)
+        except Exception:  # whatever the library makes of a far end's odd name ends here
+            _logger.debug("the name %s cannot be asked for", name, exc_info=True)
         if address is None:
             _logger.debug("nobody on this network has the name %s", name)
             self._ignore()
