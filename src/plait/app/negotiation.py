@@ -9,7 +9,14 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from plait.rtc import IceCandidate, IceServer, PeerConnection, RtcError, SessionDescription
+from plait.rtc import (
+    IceCandidate,
+    IceServer,
+    NegotiationError,
+    PeerConnection,
+    RtcError,
+    SessionDescription,
+)
 from plait.wire.errors import InvalidMessage, PlaitError
 
 if TYPE_CHECKING:
@@ -19,6 +26,9 @@ if TYPE_CHECKING:
     from plait.rtc import DataChannel, Transceiver
     from plait.transport.signaling import Candidate, Signaling
 
+
+REFUSALS: Final = 10
+"""Offers that may be refused one after another on a call that stands, before the call is given up."""
 
 ANSWER_MAY_FOLLOW: Final = 1.0
 """Seconds that an offer's answer has after a bye."""
@@ -130,27 +140,34 @@ class Negotiation:
             self._offering = self._start(self._offer())
 
     async def _offer(self) -> None:
+        refused = 0
         try:
             while self._stale:
                 self._stale = False
-                offer = await self.peer.create_offer()
-                answering = asyncio.ensure_future(self._call.offer(offer.sdp))
-                await asyncio.sleep(0)  # the offer is on its way; candidates may follow it
-                early, self._early = self._early, None
-                for candidate in early or ():
-                    self._call.send_candidate(candidate)
                 try:
-                    answer = await answering
-                except PlaitError:
-                    if self.peer.signaling_state == "stable":
-                        continue  # the other end's offer came first; what is still due is told again
-                    raise
-                await self.peer.set_answer(SessionDescription("answer", answer))
+                    await self._offer_once()
+                except (PlaitError, NegotiationError):
+                    refused += 1
+                    if not self._settled.is_set() or self._call.ended or refused > REFUSALS:
+                        raise
+                    # On a call that stands: the other end's offer came first. Ours is withdrawn, and what is
+                    # still due is told again.
+                    self.peer.rollback()
+                    await asyncio.sleep(0.05 * refused)
         except (PlaitError, RtcError) as error:
             self.error = self.error or error
             await self.peer.close()
         finally:
             self._settled.set()
+
+    async def _offer_once(self) -> None:
+        offer = await self.peer.create_offer()
+        answering = asyncio.ensure_future(self._call.offer(offer.sdp))
+        await asyncio.sleep(0)  # the offer is on its way; candidates may follow it
+        early, self._early = self._early, None
+        for candidate in early or ():
+            self._call.send_candidate(candidate)
+        await self.peer.set_answer(SessionDescription("answer", await answering))
 
     async def _answer_offers(self) -> None:
         async for offer in self._call.offers():
