@@ -6,18 +6,9 @@ import asyncio
 import shutil
 from contextlib import asynccontextmanager
 
-CHROMIUM = shutil.which("chromium")
+from plait.cli.chromium import FLAGS
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
+CHROMIUM = shutil.which("chromium")
 
 SCRIPT = """
 window.pc = new RTCPeerConnection();
@@ -66,7 +57,7 @@ async def opened():
     from playwright.async_api import async_playwright
 
     async with async_playwright() as play:
-        browser = await play.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        browser = await play.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(FLAGS))
         page = await browser.new_page()
         await page.goto("about:blank")
         page.inbox = asyncio.Queue()

@@ -9,13 +9,13 @@ forwarding.stop()
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plait.rtc import engine
 from plait.rtc.errors import NegotiationError, NoCommonCodec, PeerClosed
+from plait.rtc.replies import Replies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,8 +128,7 @@ class Forwarder:
         self.on_source_lost: Callable[[SourceLost], None] | None = None
         self.closed = False
         self._viewers: dict[tuple[int, str], Forwarding] = {}
-        self._requests: dict[int, asyncio.Future[Any]] = {}
-        self._numbers = itertools.count(1)
+        self._replies = Replies()
         if sources:
             self._mailbox, self._native = sources[0].make_forwarder()
         else:
@@ -222,27 +221,16 @@ class Forwarder:
         for forwarding in list(self._viewers.values()):
             forwarding._end("the forwarder was closed")  # noqa: SLF001 - the two are one unit
         self._viewers.clear()
-        for future in self._requests.values():
-            if not future.done():
-                future.set_exception(PeerClosed("the forwarder is closed"))
+        self._replies.fail(PeerClosed("the forwarder is closed"))
 
     # What follows is called by the mailbox.
 
     def handle(self, kind: int, arguments: tuple[Any, ...]) -> None:
         """Take one event of the engine."""
         if kind == _REPLY:
-            self._on_reply(*arguments)
+            self._replies.take(*arguments)
         else:
             self._on_news(*arguments)
-
-    def _on_reply(self, number: int, answer: Any, error: str | None) -> None:
-        future = self._requests.pop(number, None)
-        if future is None or future.done():
-            return
-        if error is None:
-            future.set_result(answer)
-        else:
-            future.set_exception(NegotiationError(error))
 
     def _on_news(self, what: str, peer: int, mid: str, reason: str) -> None:
         line = (peer, mid)
@@ -276,8 +264,7 @@ class Forwarder:
         return future
 
     def _request(self) -> tuple[int, asyncio.Future[Any]]:
-        number = next(self._numbers)
-        future = self._requests[number] = asyncio.get_running_loop().create_future()
+        number, future = self._replies.expect()
         # A constructor's failure is told by the first `add`, if there is one.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         return number, future

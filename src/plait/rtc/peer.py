@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,6 +14,7 @@ from plait.rtc.errors import NegotiationError, PeerClosed
 from plait.rtc.ice import IceCandidate, IceCandidateError, SessionDescription
 from plait.rtc.lines import Lines
 from plait.rtc.mdns import LocalNames
+from plait.rtc.replies import Replies
 from plait.rtc.track import EncodedFrame
 
 if TYPE_CHECKING:
@@ -107,8 +107,7 @@ class PeerConnection:
         self._restart_is_out = False
         self._channels_offered = False
         self._looking = False
-        self._requests: dict[int, asyncio.Future[Any]] = {}
-        self._request_numbers = itertools.count(1)
+        self._replies = Replies()
         self._changed = asyncio.Event()
         if beside is not None and engine not in (None, beside.engine):
             raise ValueError("`beside` is a connection of another engine")
@@ -127,7 +126,7 @@ class PeerConnection:
         self._channels = Channels(self._native)
         self._names = LocalNames(self._native.add_candidate, self._ignore_candidate)
         self._handlers: tuple[Callable[..., None], ...] = (
-            self._on_reply,
+            self._replies.take,
             self._on_state,
             self._on_candidate,
             self._on_media,
@@ -440,15 +439,6 @@ class PeerConnection:
         """Take one event of the engine."""
         self._handlers[kind](*arguments)
 
-    def _on_reply(self, number: int, answer: Any, error: str | None) -> None:
-        future = self._requests.pop(number, None)
-        if future is None or future.done():
-            return
-        if error is None:
-            future.set_result(answer)
-        else:
-            future.set_exception(NegotiationError(error))
-
     def _on_state(self, state: State, reason: str) -> None:
         self.connection_state = state
         self._changed.set()
@@ -528,22 +518,18 @@ class PeerConnection:
 
     async def _ask(self, method: Callable[..., None], *arguments: Any) -> Any:
         self._check()
-        number = next(self._request_numbers)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._requests[number] = future
+        number, future = self._replies.expect()
         try:
             method(number, *arguments)
             return await future
         finally:
-            self._requests.pop(number, None)
+            future.cancel()
 
     def _end(self) -> None:
         self._mailbox.detach(self._native.id)
         for task in self._resolving:
             task.cancel()
         self._names.end()
-        for future in self._requests.values():
-            if not future.done():
-                future.set_exception(PeerClosed(self.close_reason))
+        self._replies.fail(PeerClosed(self.close_reason))
         self._channels.end(self.close_reason)
         self._lines.end()
