@@ -61,10 +61,11 @@ class Device:
         self.states = []
         self.td = td or describe(thing)
         self.described = None
+        self.token = token or hub.token(thing)
         self.answers = {"blink": lambda asked: {"blinked": asked.input}, "explode": self._explode}
         self.client = Client(
             hub if isinstance(hub, str) else hub.url,
-            token=token or hub.token(thing),
+            token=self.token,
             on_message=self._take,
             on_state=self.states.append,
             on_session=self._describe,
@@ -110,9 +111,10 @@ class App:
     def __init__(self, hub, token=None, **options):
         self.told = defaultdict(list)
         self.states = []
+        self.token = token or hub.user_token()
         self.client = Client(
             hub if isinstance(hub, str) else hub.url,
-            token=token or hub.user_token(),
+            token=self.token,
             on_message=lambda message: self.told[message.operation].append(message),
             on_state=self.states.append,
             **options,

@@ -79,6 +79,38 @@ def login(
         print(f"{url.rstrip('/')}/#login={credentials.make_login_code(settings.owner)}")
 
 
+@app.command()
+def credentials(data: _Data = None) -> None:
+    """List the tokens and the browsers that are logged in: id, whose, since when. Never their secrets."""
+    from plait.hub.contracts import moment
+    from plait.hub.store.credentials import open_credentials
+
+    with open_credentials(_settings(data=data).data) as known:
+        for credential in known.all():
+            what = "browser" if credential.browser else "token"
+            since = f"{moment(credential.created):%Y-%m-%d %H:%M}"
+            print(f"{credential.id}  {what:<7}  {since}  {credential.principal}")
+
+
+@app.command()
+def revoke(
+    which: Annotated[
+        str, typer.Argument(help="A credential's id; or whose they all are: a thing's id, or user:NAME.")
+    ],
+    data: _Data = None,
+) -> None:
+    """Take tokens or browsers' logins back. A hub that runs ends their sessions within a second."""
+    from plait.hub.store.credentials import open_credentials
+
+    with open_credentials(_settings(data=data).data) as known:
+        taken_back = known.revoke(which)
+    if not taken_back:
+        print(f"plait hub: there is no credential of {which}", file=sys.stderr)
+        raise typer.Exit(1)
+    for credential in taken_back:
+        print(f"{credential.id}  {credential.principal}")
+
+
 def _settings(**given: object) -> Settings:
     """Return the settings: arguments first, then the environment. Exits with 2 where one is wrong."""
     try:

@@ -65,11 +65,14 @@ class LiveClient:
     Attributes:
         working: requests of its own that are being worked on.
         asleep: until when it sleeps, by its own word.
+        credential: the id of the credential that its last connection came with.
+        revoked: whether that was taken back.
     """
 
     __slots__ = (
         *("_ack_timer", "_asks", "_bus", "_lost", "_sweeper", "_topics", "_untold"),
-        *("asleep", "expiry", "outbox", "principal", "session", "text", "transport", "working"),
+        *("asleep", "credential", "expiry", "outbox", "principal", "revoked", "session", "text"),
+        *("transport", "working"),
     )
 
     def __init__(
@@ -81,6 +84,8 @@ class LiveClient:
         traffic: Traffic,
     ) -> None:
         self.principal = principal
+        self.credential = principal.credential
+        self.revoked = False
         self.session = Session(session_id)
         self.outbox = Outbox(self.session, self._overflow, traffic)
         self.transport: Transport | None = None

@@ -13,13 +13,16 @@ from plait.wire.errors import Offline
 from plait.wire.messages import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
 
     from plait.hub.contracts import Bus, Client, Principal, Room
     from plait.hub.outbox import Traffic
     from plait.hub.reply import Reply
     from plait.transport.base import Transport
+
+REVOKED: Final = 1008
+"""The close code (RFC 6455, section 7.4.1) of a client whose credential is not valid any more."""
 
 _MOST_WAITING: Final = 64
 """Broken sessions that are kept for one principal: a page reloaded again and again must not fill memory."""
@@ -43,12 +46,15 @@ class LiveClients:
 
     Attributes:
         rooms: told of comings and goings; set by `hub/main`.
+        revoked: the ids of credentials taken back since this hub started: who was let in with one of them
+            just before gets no session.
     """
 
     def __init__(
         self, bus: Bus, window: float, marked: Callable[[str, str], Reply[int]], traffic: Traffic
     ) -> None:
         self.rooms: Sequence[Room] = ()
+        self.revoked: set[str] = set()
         self.window = window
         self.marked = marked
         self._bus = bus
@@ -96,8 +102,9 @@ class LiveClients:
             self._things[principal.id] = client
         return client
 
-    def join(self, client: LiveClient, transport: Transport) -> None:
-        """Carry a session by this connection; the one that carried it is displaced."""
+    def join(self, client: LiveClient, transport: Transport, credential: str) -> None:
+        """Carry a session by this connection, let in with this credential; an earlier one is displaced."""
+        client.credential = credential
         earlier = client.transport
         if earlier is not None:
             client.detach()
@@ -149,6 +156,14 @@ class LiveClients:
             transport.close(code, reason)
         for room in self.rooms:
             room.ended(client)
+
+    def revoke(self, credentials: Collection[str]) -> None:
+        """End every session that was last let in with one of these credentials."""
+        self.revoked.update(credentials)
+        for client in self:
+            if client.credential in credentials:
+                client.revoked = True
+                self.lose(client, REVOKED, "its credential was taken back")
 
     def close(self) -> None:
         """End all of them: the hub goes away, and they come back to the next one."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from msgspec import UNSET
 
+from plait.hub.clients import REVOKED
 from plait.hub.contracts import NotKept
 from plait.transport.base import TransportClosed
 from plait.wire.codec import decode, encode, envelope
@@ -190,6 +191,9 @@ class Connection:
         if self._hello_timer is not None:
             self._hello_timer.cancel()
             self._hello_timer = None
+        if self._principal.credential in self._clients.revoked:
+            self._transport.close(REVOKED, "its credential was taken back")
+            return
         if hello.session is None:
             self._open(message, hello, None)
             return
@@ -235,7 +239,7 @@ class Connection:
         self._send(welcome_message(message, opened))
         for missed in opened.again:
             self._send(missed)
-        self._clients.join(client, self._transport)
+        self._clients.join(client, self._transport, self._principal.credential)
         client.outbox.flush()
         self._say_connected(hello, resumed=opened.welcome.resumed)
 

@@ -36,10 +36,12 @@ class Principal:
     Attributes:
         kind: a device, a person, or a program that acts for itself.
         id: a thing's id, or a user's or service's name.
+        credential: the public id of the credential that it came with; of no account in who it is.
     """
 
     kind: Kind
     id: str
+    credential: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
@@ -171,6 +173,10 @@ class Client(Caller, Protocol):
             question: from `question`.
             until: the time after which the answer is of no use.
         """
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the credential that it came with was taken back: its session is over for that reason."""
 
     @property
     def asleep(self) -> datetime | None:

@@ -18,6 +18,7 @@ from plait.hub.door import Door, DoorSettings
 from plait.hub.http.app import make_app
 from plait.hub.metrics import Metrics
 from plait.hub.outbox import Traffic
+from plait.hub.revocations import Revocations
 from plait.hub.rooms.actions import Actions
 from plait.hub.rooms.events import Events
 from plait.hub.rooms.links import Links
@@ -107,6 +108,7 @@ class Hub:
             metrics.waiting = lambda: store.waiting
             metrics.door = self._door.counters
             await self._door.start()
+            self._revocations = await Revocations(store.credentials, clients).__aenter__()
         except BaseException:
             await store.close()
             raise
@@ -115,6 +117,7 @@ class Hub:
 
     async def __aexit__(self, *_: object) -> None:
         try:
+            await self._revocations.__aexit__(*_)
             self.clients.close()
             await self._door.stop()
         finally:

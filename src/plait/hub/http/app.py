@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from plait.hub.auth import Authenticator
 from plait.hub.contracts import Access, Principal, Things
 from plait.hub.dispatch import Dispatch
+from plait.hub.http import credentials as credential_routes
 from plait.hub.http import login, page, problems, things
 from plait.hub.http.headers import SecurityHeaders
 from plait.hub.metrics import Metrics
@@ -38,7 +39,7 @@ def make_app(
         things_known: for the directory.
         access: who may see what.
         auth: whose request it is.
-        credentials: for logging in.
+        credentials: for logging in, and to be taken back.
         metrics: what /metrics tells.
         alive: returns when the store has taken a write.
     """
@@ -61,6 +62,7 @@ def make_app(
 
     app.include_router(things.router(dispatch, things_known, access, principal))
     app.include_router(login.router(credentials, auth, principal))
+    app.include_router(credential_routes.router(credentials, principal))
 
     @app.get("/healthz", tags=["operation"], summary="Whether the hub works, its store included")
     async def _health() -> Response:

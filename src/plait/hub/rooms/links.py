@@ -128,13 +128,17 @@ class Links(Quiet):
                     del self._by_client[end.id]
 
     def ended(self, client: Client) -> None:
-        """Tell the other end of each link that the hub carries it no more; it may be opened again."""
+        """Tell the other end of each link that the hub carries it no more.
+
+        It may be opened again, over the direct path meanwhile, unless access was taken back: then it is over.
+        """
         for link_id in list(self._by_client.get(client.id, ())):
             route = self._routes[link_id]
             other = route.other(client)
             self._drop(route)
             if other is not None:
-                _tell(other, route, "the other end's session is over", final=False)
+                why = "access was taken back" if client.revoked else "the other end's session is over"
+                _tell(other, route, why, final=client.revoked)
 
 
 def _tell(end: Client, route: _Route, reason: str, *, final: bool) -> None:

@@ -129,6 +129,7 @@ class Signaling(Quiet):
             other = call.other(client)
             self._drop(call)
             if other is not None:
-                bye = {"type": "bye", "reason": "the other end is gone"}
+                why = "access was taken back" if client.revoked else "the other end is gone"
+                bye = {"type": "bye", "reason": why}
                 signal = notification(SIGNAL, thing_id=call.thing_id, call=call.id, data=bye)
                 other.tell(Notice(Encoded(signal)))

@@ -10,19 +10,20 @@ import hashlib
 import secrets
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from plait.hub.contracts import Principal
 from plait.hub.store import database
-from plait.hub.store.tables import login_codes, tokens, user_sessions
+from plait.hub.store.tables import login_codes, revoked, tokens, user_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from plait.hub.contracts import Kind
 
@@ -33,8 +34,33 @@ SESSION_S: Final = 30 * 24 * 3600
 """How long a browser stays logged in."""
 
 
+_ID: Final = 12
+"""Hexadecimal digits of a credential's hash that name it: enough to tell a hub's credentials apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A token or a browser's session, as it may be shown.
+
+    Attributes:
+        id: the first digits of its hash.
+        principal: whose it is.
+        browser: whether it is a browser's session; else a token.
+        created: microseconds since 1970, UTC.
+    """
+
+    id: str
+    principal: Principal
+    browser: bool
+    created: int
+
+
 def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
+
+
+def _id(digest: bytes) -> str:
+    return digest.hex()[:_ID]
 
 
 def _now() -> int:
@@ -57,13 +83,14 @@ class Credentials:
 
     def by_token(self, secret: str) -> Principal | None:
         """Return whose token this is."""
-        query = select(tokens.c.kind, tokens.c.principal).where(tokens.c.hash == _hash(secret))
+        digest = _hash(secret)
+        query = select(tokens.c.kind, tokens.c.principal).where(tokens.c.hash == digest)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
         kind: Kind = row.kind
-        return Principal(kind, row.principal)
+        return Principal(kind, row.principal, _id(digest))
 
     def make_login_code(self, user: str) -> str:
         """Return a code that logs this user in, once, within 15 minutes."""
@@ -94,17 +121,73 @@ class Credentials:
 
     def by_session(self, secret: str) -> Principal | None:
         """Return whose browser session this is."""
+        digest = _hash(secret)
         query = select(user_sessions.c.user).where(
-            user_sessions.c.hash == _hash(secret), user_sessions.c.expires > _now()
+            user_sessions.c.hash == digest, user_sessions.c.expires > _now()
         )
         with self._engine.connect() as connection:
             user = connection.execute(query).scalar_one_or_none()
-        return None if user is None else Principal("user", user)
+        return None if user is None else Principal("user", user, _id(digest))
 
     def log_out(self, secret: str) -> None:
         """End a browser session."""
         with self._engine.begin() as connection:
-            connection.execute(delete(user_sessions).where(user_sessions.c.hash == _hash(secret)))
+            _take_back(connection, [_hash(secret)])
+
+    def all(self) -> Sequence[Credential]:
+        """Return every token and every browser session that is valid, oldest first."""
+        with self._engine.connect() as connection:
+            return [credential for _, credential in _valid(connection)]
+
+    def revoke(self, which: str) -> Sequence[Credential]:
+        """Take credentials back, for good; a hub that runs ends their sessions within a second.
+
+        Args:
+            which: a credential's id; or whose they all are: a thing's id, or `thing:ID`, `user:NAME`.
+
+        Returns:
+            What was taken back; nothing where there is none such.
+        """
+        with self._engine.begin() as connection:
+            meant = [
+                (digest, credential)
+                for digest, credential in _valid(connection)
+                if which in (credential.id, str(credential.principal))
+                or (credential.principal.kind == "thing" and which == credential.principal.id)
+            ]
+            _take_back(connection, [digest for digest, _ in meant])
+        return [credential for _, credential in meant]
+
+    def revoked_since(self, number: int) -> tuple[int, Sequence[str]]:
+        """Return what was taken back after the `number`-th: the number now, and the credentials' ids."""
+        query = select(revoked.c.number, revoked.c.credential).where(revoked.c.number > number)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(revoked.c.number)).all()
+        return (rows[-1].number, [row.credential for row in rows]) if rows else (number, ())
+
+    def revocations(self) -> int:
+        """Return the number of the newest of `revoked_since`."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(func.max(revoked.c.number))).scalar_one() or 0
+
+
+def _valid(connection: Connection) -> list[tuple[bytes, Credential]]:
+    found = [
+        (row.hash, Credential(_id(row.hash), Principal(row.kind, row.principal), False, row.created))
+        for row in connection.execute(select(tokens))
+    ]
+    found += [
+        (row.hash, Credential(_id(row.hash), Principal("user", row.user), True, row.created))
+        for row in connection.execute(select(user_sessions).where(user_sessions.c.expires > _now()))
+    ]
+    return sorted(found, key=lambda pair: pair[1].created)
+
+
+def _take_back(connection: Connection, digests: Sequence[bytes]) -> None:
+    for digest in digests:
+        for table in (tokens, user_sessions):
+            connection.execute(delete(table).where(table.c.hash == digest))
+        connection.execute(insert(revoked).values(credential=_id(digest), time=_now()))
 
 
 @contextmanager

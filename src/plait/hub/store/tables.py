@@ -109,6 +109,16 @@ user_sessions: Final = Table(
     Column("expires", Integer, nullable=False),
 )
 
+# What was taken back, in the order of it: a hub that runs looks here for what came since it last looked.
+revoked: Final = Table(
+    "revoked",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("credential", Text, nullable=False),
+    Column("time", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 settings: Final = Table(
     "settings",
     metadata,
