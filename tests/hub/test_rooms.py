@@ -66,6 +66,36 @@ async def test_history_gives_the_newest_oldest_first(device, app):
     assert [value for _, value in points] == [5, 6, 7]
 
 
+async def test_statistics_sum_up_a_number(device, app):
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for minute in (*range(4), 9):
+        device.report("temperature", minute * 1.5, timestamp=start + timedelta(minutes=minute))
+    await device.kept()
+    stretch = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:10:00Z", "buckets": 5}
+    buckets = (await app.ask("readstatistics", name="temperature", input=stretch)).value
+    assert buckets == [
+        ["2026-01-01T00:00:00Z", 0.75, 0.0, 1.5, 2],
+        ["2026-01-01T00:02:00Z", 3.75, 3.0, 4.5, 2],
+        ["2026-01-01T00:08:00Z", 13.5, 13.5, 13.5, 1],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "stretch", "field"),
+    [
+        ("on", {"from": "2026-01-01T00:00:00Z"}, "/name"),
+        ("temperature", {}, "/input"),
+        ("temperature", {"from": "2026-01-01T00:00:00Z", "buckets": 0}, "/input/buckets"),
+        ("temperature", {"from": "2026-01-01T00:00:00Z", "buckets": 5001}, "/input/buckets"),
+        ("temperature", {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "/input/to"),
+    ],
+)
+async def test_statistics_refuse_what_cannot_be_summed_up(device, app, name, stretch, field):
+    with pytest.raises(InvalidMessage) as caught:
+        await app.ask("readstatistics", name=name, input=stretch)
+    assert caught.value.field == field
+
+
 @pytest.mark.parametrize(
     ("window", "field"),
     [

@@ -130,6 +130,8 @@ async def test_every_reading_is_kept_in_order(home, lamp):
     await changes.aclose()
     history = await proxy.history("temperature", start)
     assert [value for _, value in history] == list(range(300))
+    buckets = await proxy.statistics("temperature", start, history[-1][0], buckets=1)
+    assert [(bucket.minimum, bucket.maximum, bucket.count) for bucket in buckets] == [(0, 298, 299)]
 
 
 async def test_a_thread_reports_too(home, lamp):

@@ -29,6 +29,22 @@ PATIENCE = 10.0
 """Seconds that a thing has for an answer, unless told otherwise."""
 
 
+class Bucket(msgspec.Struct, frozen=True, array_like=True):
+    """A number in a stretch of time: `statistics` gives them.
+
+    Attributes:
+        start: when it begins.
+        mean, minimum, maximum: of its readings.
+        count: how many there are.
+    """
+
+    start: datetime
+    mean: float
+    minimum: float
+    maximum: float
+    count: int
+
+
 class ThingProxy:
     """A thing of the hub. What it asks raises the typed errors of `plait.wire.errors`.
 
@@ -173,6 +189,32 @@ class ThingProxy:
         given = msgspec.to_builtins({member: value for member, value in asked.items() if value is not None})
         answer = await self._ask(messages.READ_HISTORY, timeout, name=name, input=given)
         return convert(answer.value, list[tuple[datetime, Any]], field="/value")
+
+    async def statistics(
+        self,
+        name: str,
+        start: datetime,
+        end: datetime | None = None,
+        *,
+        buckets: int = 300,
+        timeout: float = PATIENCE,  # noqa: ASYNC109 - as above
+    ) -> Sequence[Bucket]:
+        """Return a number's past, summed up in equal stretches of time: what a chart of a month needs.
+
+        Args:
+            name: a property that is a number.
+            start: the earliest time, with a UTC offset.
+            end: the latest time; absent, now.
+            buckets: into how many stretches it is cut, at most 5,000. Those without a reading are left out.
+            timeout: seconds.
+
+        Raises:
+            InvalidMessage: the property is no number, or there is no such stretch.
+        """
+        asked = {"from": start, "to": end, "buckets": buckets}
+        given = msgspec.to_builtins({member: value for member, value in asked.items() if value is not None})
+        answer = await self._ask(messages.READ_STATISTICS, timeout, name=name, input=given)
+        return convert(answer.value, list[Bucket], field="/value")
 
     async def watch(self, *names: str, limit: int = 256) -> AsyncIterator[Change]:
         """Yield what happens at the thing, for as long as it is iterated.

@@ -361,6 +361,14 @@ class Store(Protocol):
     ) -> Reply[list[tuple[int, bytes]]]:
         """Return the newest `limit` readings of `start <= time < end`, oldest first, as (time, JSON)."""
 
+    def statistics(
+        self, thing: str, name: str, start: int, end: int, width: int
+    ) -> Reply[list[tuple[int, float, float, float, int]]]:
+        """Return `start <= time < end` of a number in buckets of `width` microseconds, oldest first.
+
+        Each is (its first microsecond, mean, minimum, maximum, how many readings); empty ones are left out.
+        """
+
 
 # Rooms
 # ----------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from plait.hub.outbox import Traffic
 from plait.hub.revocations import Revocations
 from plait.hub.rooms.actions import Actions
 from plait.hub.rooms.events import Events
+from plait.hub.rooms.history import History
 from plait.hub.rooms.links import Links
 from plait.hub.rooms.properties import Properties
 from plait.hub.rooms.registry import Registry
@@ -70,6 +71,7 @@ class Hub:
                 things,
                 properties,
                 actions,
+                History(things, store=store, access=access),
                 Events(things, store=store, bus=bus, access=access),
                 Signaling(things, access=access, clients=clients, ice_servers=settings.ice_servers),
                 Links(things, access=access, clients=clients, ice_servers=settings.ice_servers),

@@ -13,6 +13,7 @@ export { type MediaFigures, mediaOfStats, type Path, pathOf, type Reports } from
 export type { RequestOptions } from "./requests.ts";
 export type { ConnectionStatus, WebSocketClass, WebSocketLike } from "./socket.ts";
 export {
+  type Bucket,
   type HistoryOptions,
   type Presence,
   type PropertyState,

@@ -21,6 +21,7 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   "subscribeallevents",
   "unsubscribeallevents",
   "readhistory",
+  "readstatistics",
 ]);
 
 /** These change the world: asked again, they might do it twice. */

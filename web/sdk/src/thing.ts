@@ -39,6 +39,23 @@ export interface HistoryOptions {
   readonly limit?: number;
 }
 
+export interface StatisticsOptions {
+  readonly from: Date;
+  /** Absent, now. */
+  readonly to?: Date;
+  /** Into how many equal stretches of time it is cut; the hub's default is 300. */
+  readonly buckets?: number;
+}
+
+/** A number in a stretch of time that begins at `time`, in ms since 1970. */
+export interface Bucket {
+  readonly time: number;
+  readonly mean: number;
+  readonly minimum: number;
+  readonly maximum: number;
+  readonly count: number;
+}
+
 export type SignalHandler = (message: Message) => void;
 
 export class Thing {
@@ -133,6 +150,19 @@ export class Thing {
     };
     const { value } = await this.#request("readhistory", { name, input });
     return (value as [string, unknown][]).map(([time, reading]) => [Date.parse(time), reading] as const);
+  }
+
+  /** Return a number's past, summed up in equal stretches of time, oldest first; empty ones are left out. */
+  async statistics(name: string, { from, to, buckets }: StatisticsOptions): Promise<Bucket[]> {
+    const input = {
+      from: from.toISOString(),
+      ...(to === undefined ? {} : { to: to.toISOString() }),
+      ...(buckets === undefined ? {} : { buckets }),
+    };
+    const { value } = await this.#request("readstatistics", { name, input });
+    return (value as [string, number, number, number, number][]).map(
+      ([time, mean, minimum, maximum, count]) => ({ time: Date.parse(time), mean, minimum, maximum, count }),
+    );
   }
 
   /** Open a WebRTC call as a viewer: see {@link Call}. */

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
@@ -15,7 +14,6 @@ from plait.hub.contracts import (
     Quiet,
     Reading,
     microseconds,
-    moment,
     values_topic,
 )
 from plait.wire.codec import Encoded
@@ -24,7 +22,6 @@ from plait.wire.messages import (
     OBSERVE_ALL_PROPERTIES,
     OBSERVE_PROPERTY,
     READ_ALL_PROPERTIES,
-    READ_HISTORY,
     READ_PROPERTY,
     UNOBSERVE_ALL_PROPERTIES,
     WRITE_PROPERTY,
@@ -53,18 +50,6 @@ if TYPE_CHECKING:
         Message,
     )
 
-_MOST_POINTS: Final = 20_000
-_MOST_BYTES: Final = 900 << 10
-"""Bounds of one answer from history: points, and their encoded bytes (a message is at most 1 MiB)."""
-
-
-class Window(msgspec.Struct, rename={"start": "from", "end": "to"}):
-    """The `input` of `readhistory`: times with offset, and how many of the newest points."""
-
-    start: datetime
-    end: datetime | None = None
-    limit: int = 1000
-
 
 class Properties(Quiet):
     """The room of property values."""
@@ -85,7 +70,6 @@ class Properties(Quiet):
             Operation("request", OBSERVE_ALL_PROPERTIES, self._observe_all, session=True),
             Operation("request", UNOBSERVE_ALL_PROPERTIES, self._unobserve_all, session=True),
             Operation("request", WRITE_PROPERTY, self._write),
-            Operation("request", READ_HISTORY, self._history),
         )
 
     # From things
@@ -164,34 +148,6 @@ class Properties(Quiet):
         record = self._allowed(client, message, "read")
         client.unwatch(values_topic(record.id))
         return response(message, output={})
-
-    def _history(self, caller: Caller, message: Message) -> Later:
-        record = self._allowed(caller, message, "read")
-        name, _ = _affordance(record, message)
-        try:
-            window = msgspec.convert({} if message.input is UNSET else message.input, Window)
-        except msgspec.ValidationError as error:
-            raise InvalidMessage(str(error), field="/input") from error
-        for field, time in (("from", window.start), ("to", window.end)):
-            if time is not None and time.tzinfo is None:
-                raise InvalidMessage("a time has a UTC offset", field=f"/input/{field}")
-        if not 1 <= window.limit <= _MOST_POINTS:
-            raise InvalidMessage(f"from 1 to {_MOST_POINTS}", field="/input/limit")
-        return self._points(message, record.id, name, window)
-
-    async def _points(self, message: Message, thing: str, name: str, window: Window) -> Message:
-        end = now() + timedelta(days=1) if window.end is None else window.end
-        rows = await self._store.history(
-            thing, name, microseconds(window.start), microseconds(end), window.limit
-        )
-        points: list[tuple[datetime, Any]] = []
-        room = _MOST_BYTES
-        for time, value in reversed(rows):
-            room -= len(value) + 32
-            if room < 0:
-                break
-            points.append((moment(time), msgspec.json.decode(value)))
-        return response(message, value=points[::-1])
 
     def _allowed(self, caller: Caller, message: Message, verb: Verb) -> ThingRecord:
         thing = "" if message.thing_id is UNSET else message.thing_id

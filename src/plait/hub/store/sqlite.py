@@ -53,6 +53,12 @@ _HISTORY: Final = (
     "WHERE property = (SELECT number FROM properties WHERE thing = ? AND name = ?) "
     "AND time >= ? AND time < ? ORDER BY time DESC LIMIT ?"
 )
+_STATISTICS: Final = (
+    "SELECT ? + bucket * ?, avg(number), min(number), max(number), count(*) FROM ("
+    "SELECT (time - ?) / ? AS bucket, CAST(value AS REAL) AS number FROM readings "
+    "WHERE property = (SELECT number FROM properties WHERE thing = ? AND name = ?) "
+    "AND time >= ? AND time < ?) GROUP BY bucket ORDER BY bucket"
+)
 _MARKED: Final = "SELECT seq FROM sessions WHERE id = ? AND principal = ?"
 _KEEP_US: Final = 30 * 24 * 3600 * 1_000_000
 """How long sessions' marks and the journal's closed actions are kept: 30 days."""
@@ -192,6 +198,13 @@ class SqliteStore:
             return db.execute(_HISTORY, (thing, name, start, end, limit)).fetchall()[::-1]
 
         return self._read(run)
+
+    def statistics(
+        self, thing: str, name: str, start: int, end: int, width: int
+    ) -> Reply[list[tuple[int, float, float, float, int]]]:
+        """Return a number's readings summed up in buckets. See `contracts.Store`."""
+        asked = (start, width, start, width, thing, name, start, end)
+        return self._read(lambda db: db.execute(_STATISTICS, asked).fetchall())
 
     def _read(self, run: Callable[[sqlite3.Connection], T]) -> Reply[T]:
         reply: Reply[T] = Reply()
