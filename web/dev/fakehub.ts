@@ -21,6 +21,8 @@ export interface FakeThing {
   /** What the device makes of a wish; throws {@link PlaitError}. */
   write?: (name: string, value: unknown) => unknown | Promise<unknown>;
   invoke?: (name: string, input: unknown) => unknown | Promise<unknown>;
+  /** A JPEG in base64. */
+  picture?: () => string;
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -293,6 +295,13 @@ export class FakeHub {
         return this.#write(this.#reachable(thingID), name, message.value);
       case "invokeaction":
         return { output: (await this.#reachable(thingID).invoke?.(name, message.input)) ?? null };
+      case "readpicture": {
+        const data = this.#reachable(thingID).picture?.();
+        if (data === undefined) {
+          throw new PlaitError("unknown-operation", "It sends no pictures");
+        }
+        return { output: { type: "image/jpeg", data }, timestamp: now() };
+      }
       case "opencall":
         this.#reachable(thingID);
         return { output: { call: newId(), iceServers: [] } };

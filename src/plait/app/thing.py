@@ -12,10 +12,12 @@ from msgspec import UNSET
 
 from plait.app.call import Call
 from plait.app.changes import Changes
+from plait.app.pictures import picture
 from plait.wire import messages
 from plait.wire.codec import convert
 from plait.wire.errors import PlaitError, Timeout
 from plait.wire.messages import PropertyState
+from plait.wire.pace import LARGEST, WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from plait.app.changes import Change
     from plait.app.home import Home
     from plait.app.link import LinkOpener
+    from plait.app.live import Live
     from plait.wire.messages import Presence, ThingState
 
 PATIENCE = 10.0
@@ -254,6 +257,44 @@ class ThingProxy:
     def call(self) -> Call:
         """Return a WebRTC call to it: `async with lamp.call() as call: …`; see `plait.app.call.Call`."""
         return Call(self._home, self.id)
+
+    def video(self, *, limit: int = 2) -> Live:
+        """Return its live picture by whatever way there is: an async iterator of `av.VideoFrame`.
+
+        Video by WebRTC, called again by itself when it breaks; meanwhile, and where no path opens, still
+        pictures through the hub. Its `way` and `why` tell which; see `plait.app.live.Live`. Needs the
+        extra `media`.
+
+        Args:
+            limit: how many frames may wait; where the program is slower, the oldest go.
+        """
+        try:
+            from plait.app.live import Live  # noqa: PLC0415 - an app without video needs neither engine nor PyAV
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "Video needs the extra `media` (pip install 'plait[media]'); `picture()` gives JPEGs without"
+            ) from error
+        return Live(self._home, self.id, limit=limit)
+
+    async def picture(
+        self,
+        *,
+        width: int = WIDTH,
+        size: int = LARGEST,
+        timeout: float = PATIENCE,  # noqa: ASYNC109 - travels as the deadline
+    ) -> bytes:
+        """Return a still picture of this moment through the hub, as JPEG.
+
+        Args:
+            width: pixels across at most.
+            size: bytes at most; fewer bytes, fewer pixels.
+            timeout: seconds.
+
+        Raises:
+            UnknownOperation: it sends no pictures.
+            ActionFailed: it has none now.
+        """
+        return await picture(self._home.client, self.id, width=width, size=size, patience=timeout)
 
     def link(self, *, direct: bool = True) -> LinkOpener:
         """Return a link to it: `async with lamp.link() as link: …`; see `plait.link.Link`.

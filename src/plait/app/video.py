@@ -5,26 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self
 
-import av
-import av.error
-from av.codec.context import Flags
+from plait.media.decoder import VideoDecoder
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
 
-    from plait.rtc import EncodedFrame, Transceiver
-
-_DECODERS: Final = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "av1"}
-"""WebRTC's names of codecs, and FFmpeg's."""
-
-_CLOCK: Final = Fraction(1, 90_000)
-"""Seconds per tick of a video's RTP timestamp (RFC 3551, 5)."""
+    from plait.rtc import Transceiver
 
 ASK_AGAIN: Final = 1.0
 """Seconds after which a keyframe that did not come is asked for again."""
@@ -54,8 +44,7 @@ class Video:
         self._pictures: deque[VideoFrame] = deque(maxlen=limit)
         self._changed = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
-        self._decoder: VideoCodecContext | None = None
-        self._codec = ""
+        self._decoder = VideoDecoder()
         self._lost = True  # nothing can be decoded before the first keyframe
         self._asked = -ASK_AGAIN
 
@@ -97,7 +86,7 @@ class Video:
                         self.damaged += 1
                         self._ask(loop.time())
                         continue
-                    pictures = await loop.run_in_executor(thread, self._decode, frame)
+                    pictures = await loop.run_in_executor(thread, self._decoder.decode, frame)
                     if pictures is None:
                         self.damaged += 1
                         self._lost = True
@@ -116,28 +105,3 @@ class Video:
         if now - self._asked >= ASK_AGAIN:
             self._asked = now
             self._transceiver.request_keyframe()
-
-    def _decode(self, frame: EncodedFrame) -> list[VideoFrame] | None:
-        """Decode on the thread; None where the frame is damaged, or refers to one that is."""
-        if self._decoder is None or frame.codec != self._codec:
-            self._codec = frame.codec
-            self._decoder = _decoder(frame.codec)
-        packet = av.Packet(frame.data)
-        packet.pts = packet.dts = frame.timestamp
-        packet.time_base = _CLOCK
-        try:
-            pictures = self._decoder.decode(packet)
-        except av.error.FFmpegError:
-            return None
-        if any(picture.is_corrupt for picture in pictures):
-            return None
-        for picture in pictures:
-            picture.time_base = _CLOCK
-        return pictures
-
-
-def _decoder(codec: str) -> VideoCodecContext:
-    decoder = cast("VideoCodecContext", av.CodecContext.create(_DECODERS.get(codec, codec.lower()), "r"))
-    decoder.thread_type = "SLICE"  # frame threads hold back a picture each
-    decoder.flags |= Flags.low_delay
-    return decoder

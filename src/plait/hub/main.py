@@ -23,6 +23,7 @@ from plait.hub.rooms.actions import Actions
 from plait.hub.rooms.events import Events
 from plait.hub.rooms.history import History
 from plait.hub.rooms.links import Links
+from plait.hub.rooms.pictures import Pictures
 from plait.hub.rooms.properties import Properties
 from plait.hub.rooms.registry import Registry
 from plait.hub.rooms.signaling import Signaling
@@ -75,6 +76,7 @@ class Hub:
                 Events(things, store=store, bus=bus, access=access),
                 Signaling(things, access=access, clients=clients, ice_servers=settings.ice_servers),
                 Links(things, access=access, clients=clients, ice_servers=settings.ice_servers),
+                Pictures(things, access=access, clients=clients),
             )
             clients.rooms = rooms
             dispatch = Dispatch(rooms)

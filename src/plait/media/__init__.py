@@ -15,6 +15,7 @@ from plait.media.fanout import Fanout, Viewer
 from plait.media.location import Location
 from plait.media.player import SourceInfo
 from plait.media.source import Source
+from plait.media.still import Stills
 
 STREET = str(files("plait.media") / "clips" / "street.mp4")
 """Path of the clip that the demo's camera plays: 768x576, 10/s, 40 s; its credit is in NOTICE."""
@@ -32,5 +33,6 @@ __all__ = [
     "SourceInfo",
     "SourceMissing",
     "SourceUnreachable",
+    "Stills",
     "Viewer",
 ]

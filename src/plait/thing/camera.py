@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Unpack
 
 from msgspec import Meta
 
-from plait.media import Fanout, Source, SourceError, Viewer, profiles
+from plait.media import Fanout, Source, SourceError, Stills, Viewer, profiles
 from plait.rtc import IceCandidate, IceServer, NegotiationError, PeerConnection, SessionDescription
 from plait.thing.affordances import event, prop
 from plait.thing.offers import Offers
@@ -65,6 +65,7 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
         super().__init__(id, title=title)
         self.source = Source(source)
         self.fanout = Fanout(self.source)
+        self.stills = Stills(self.fanout)
         self.certificate: Certificate = certificate_of(self.id, state)
         self.source.on_state = self._source_changed
         self.fanout.on_viewers = self._viewers_changed
@@ -107,6 +108,7 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
         try:
             await asyncio.get_running_loop().create_future()
         finally:
+            self.stills.close()
             await self.source.close()
 
     def describe(self, **options: Any) -> Description:
@@ -122,6 +124,13 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
         servers = [IceServer.from_dict(server) for server in call.ice_servers]
         async with PeerConnection(certificate=self.certificate, ice_servers=servers) as peer:
             await _View(self, call, peer).run()
+
+    async def on_picture(self, width: int, size: int) -> bytes:
+        """Show the present picture to a viewer whom no video reaches."""
+        try:
+            return await self.stills.take(width=width, size=size)
+        except SourceError as error:
+            raise ActionFailed(f"The camera has no picture: {error}") from error
 
     def refusal(self, sdp: str, video: Transceiver | None) -> str:
         """Return why this offer cannot be shown the picture; empty where it can."""

@@ -15,6 +15,7 @@ from plait.thing.answers import Answers
 from plait.thing.call import Calls
 from plait.thing.folder import folder_of
 from plait.thing.links import Links
+from plait.thing.pictures import Pictures
 from plait.thing.state import state_of
 from plait.thing.wake import wake_and_sleep
 from plait.transport.client import Client
@@ -100,6 +101,7 @@ class Service:
         self._spool: Spool | None = None
         self._answers = Answers(thing)
         self._calls = Calls(thing, self._client)
+        self._pictures = Pictures(thing, self._state.clock)
         self._links = Links(thing, self._client, self._answers)
         self._working = 0
         self._left_out: set[str] = set()  # properties whose last reading found no place
@@ -245,6 +247,8 @@ class Service:
         try:
             if request.operation == messages.SIGNAL:
                 members: dict[str, Any] = await self._calls.answer(request)
+            elif request.operation == messages.READ_PICTURE:
+                members = await self._pictures.answer(request)
             else:
                 members = await self._answers.answer(request)
         finally:

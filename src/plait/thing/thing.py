@@ -16,6 +16,7 @@ from plait.wire.description import (
     property_affordance,
     thing_description,
 )
+from plait.wire.errors import UnknownOperation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ class Thing:
       what it raises is told to the app instead. `async` or not; if not, it runs in a thread.
     - `async def main(self)`: runs while the thing is served. If it raises, serving ends with its error.
     - `async def on_call(self, call)`: takes WebRTC calls; see `plait.thing.call`.
+    - `async def on_picture(self, width, size)`: gives a JPEG to viewers whom no video reaches.
 
     Class keywords: `types` are WoT `@type` terms, `links` web links of the description, `context` further
     `@context` entries that give the terms a meaning: `class Lamp(Thing, types=["Light"])`.
@@ -164,6 +166,21 @@ class Thing:
     async def on_call(self, call: Call) -> None:
         """Take a call. Override it where the device has a camera, sound or data channels."""
         await call.refuse(f"{self.title} takes no calls")
+
+    async def on_picture(self, width: int, size: int) -> bytes:
+        """Return a JPEG of this moment, for a viewer whom no video reaches.
+
+        A `Camera` does so from its source. Override it where the device has a picture by other means:
+        it needs neither the extra `media` nor an engine.
+
+        Args:
+            width: pixels across at most; fewer where `size` does not allow so many.
+            size: bytes at most.
+        """
+        del width, size
+        raise UnknownOperation(
+            f"{self.title} sends no pictures through the hub: it has no `on_picture`, and is no `Camera`"
+        )
 
 
 Thing.definition = Definition(Thing, Thing)

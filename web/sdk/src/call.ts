@@ -6,10 +6,11 @@
 
 import { Backoff } from "./backoff.ts";
 import { mediaOf } from "./description.ts";
-import type { PlaitError } from "./errors.ts";
+import { asPlaitError, type PlaitError } from "./errors.ts";
 import type { Home } from "./home.ts";
-import { asPlaitError, Leg } from "./leg.ts";
+import { Leg } from "./leg.ts";
 import { type MediaFigures, mediaOfStats, type Path, pathOf, type Reports } from "./path.ts";
+import { Pictures } from "./pictures.ts";
 import type { Thing } from "./thing.ts";
 import { type Unsubscribe, Watched } from "./watched.ts";
 
@@ -31,6 +32,11 @@ export interface CallOptions {
   readonly backoff?: Backoff;
 }
 
+/** Milliseconds that video has to come before pictures are asked for: most paths open within them. */
+const HEAD_START = 700;
+/** Milliseconds between two looks whether video has come meanwhile. */
+const LOOK_EVERY = 250;
+
 /** Trying again cannot help. */
 const FINAL = new Set(["unauthorized", "forbidden", "unknown-thing", "unknown-operation"]);
 
@@ -41,6 +47,9 @@ export class Call {
   /** Data channels of the current connection, by label. */
   readonly channels = new Watched<ReadonlyMap<string, RTCDataChannel>>(new Map());
 
+  /** Still pictures through the hub, while no video comes. */
+  readonly pictures: Pictures;
+
   readonly #home: Home;
   readonly #thing: Thing;
   readonly #options: CallOptions;
@@ -49,6 +58,7 @@ export class Call {
   #leg: Leg | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #online: boolean;
+  #looking: ReturnType<typeof setTimeout> | undefined;
 
   constructor(home: Home, thing: Thing, options: CallOptions) {
     this.#home = home;
@@ -56,6 +66,8 @@ export class Call {
     this.#options = options;
     this.#backoff = options.backoff ?? new Backoff();
     this.stream = new MediaStream();
+    this.pictures = new Pictures(home, thing.id);
+    this.#quiet(HEAD_START, 0);
     this.#online = thing.presence.value.state === "online";
     this.#open();
     this.#presence = thing.presence.subscribe(({ state }) => {
@@ -116,7 +128,7 @@ export class Call {
       thingID: this.#thing.id,
       call,
       iceServers: iceServers ?? [],
-      media: this.#options.media ?? mediaOf(this.#thing.description.value),
+      media: this.#media(),
       channels: this.#options.channels ?? {},
       RTCPeerConnection: this.#options.RTCPeerConnection ?? RTCPeerConnection,
       onTrack: (track) => this.#track(track),
@@ -124,6 +136,7 @@ export class Call {
         this.#backoff.reset();
         this.state.value = { phase: "connected" };
       },
+      onQuiet: () => this.#quiet(0, undefined),
       onBroken: (error) => this.#failed(leg, error),
     });
     this.#leg = leg;
@@ -152,6 +165,7 @@ export class Call {
     leg?.hangUp(error.message);
     this.#leg = undefined;
     this.state.value = { phase: "broken", error };
+    this.#quiet(0, 0);
     clearTimeout(this.#retry);
     // A thing that is away is called again when it is back.
     if (this.#online) {
@@ -159,8 +173,42 @@ export class Call {
     }
   }
 
+  #media(): readonly string[] {
+    return this.#options.media ?? mediaOf(this.#thing.description.value);
+  }
+
+  /** No video comes: after `head` ms ask for pictures, until more than `before` frames of it are decoded. */
+  #quiet(head: number, before: number | undefined): void {
+    clearTimeout(this.#looking);
+    if (!this.#media().includes("video")) {
+      return;
+    }
+    let known = before;
+    const look = async (): Promise<void> => {
+      const now = (await this.figures().catch(() => undefined))?.framesDecoded ?? 0;
+      if (this.#looking !== timer) {
+        return;
+      }
+      if (this.state.value.phase === "connected" && known !== undefined && now > known) {
+        this.pictures.stop();
+        return;
+      }
+      // The count of another connection begins at 0 again.
+      known = Math.min(known ?? now, now);
+      if (this.#online) {
+        this.pictures.start();
+      }
+      this.#looking = timer = setTimeout(look, LOOK_EVERY);
+    };
+    let timer = setTimeout(look, head);
+    this.#looking = timer;
+  }
+
   #end(state: CallState): void {
     clearTimeout(this.#retry);
+    clearTimeout(this.#looking);
+    this.#looking = undefined;
+    this.pictures.stop();
     // The constructor may still be running.
     queueMicrotask(() => this.#presence());
     this.#leg?.hangUp("the viewer left");

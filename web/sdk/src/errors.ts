@@ -68,3 +68,8 @@ export function fromProblem(problem: Problem): PlaitError {
   const code = problem.type.startsWith(PREFIX) ? problem.type.slice(PREFIX.length) : "error";
   return new PlaitError(code, problem.detail ?? "", problem);
 }
+
+/** Whatever was thrown, as an error that can be shown. */
+export function asPlaitError(error: unknown): PlaitError {
+  return error instanceof PlaitError ? error : new PlaitError("error", (error as Error).message);
+}

@@ -10,6 +10,7 @@ export * as linkFrames from "./link/frames.ts";
 export { type Lane, Link, PACKET, type SendOptions, VERSION as LINK_VERSION } from "./link/link.ts";
 export type { Json, Message, Problem } from "./messages.ts";
 export { type MediaFigures, mediaOfStats, type Path, pathOf, type Reports } from "./path.ts";
+export { type Picture, Pictures } from "./pictures.ts";
 export type { RequestOptions } from "./requests.ts";
 export type { ConnectionStatus, WebSocketClass, WebSocketLike } from "./socket.ts";
 export {

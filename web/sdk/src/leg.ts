@@ -3,7 +3,7 @@
  * It trickles candidates both ways, answers offers of the device's, and tries one ICE restart before it gives up.
  */
 
-import { PlaitError } from "./errors.ts";
+import { asPlaitError, PlaitError } from "./errors.ts";
 import type { Home } from "./home.ts";
 import type { Message } from "./messages.ts";
 
@@ -31,6 +31,8 @@ export interface LegOptions {
   readonly RTCPeerConnection: typeof RTCPeerConnection;
   readonly onTrack: (track: MediaStreamTrack) => void;
   readonly onConnected: () => void;
+  /** Nothing comes from the device any more; it is being mended. */
+  readonly onQuiet: () => void;
   /** At most once. */
   readonly onBroken: (error: PlaitError) => void;
 }
@@ -182,6 +184,7 @@ export class Leg {
         this.#options.onConnected();
         break;
       case "disconnected":
+        this.#options.onQuiet();
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => this.#restart(), DISCONNECTED_GRACE);
         break;
@@ -230,9 +233,4 @@ export class Leg {
     const { home, thingID, call } = this.#options;
     home.notify("signal", { thingID, call, data });
   }
-}
-
-/** Whatever was thrown, as an error that can be shown. */
-export function asPlaitError(error: unknown): PlaitError {
-  return error instanceof PlaitError ? error : new PlaitError("error", (error as Error).message);
 }

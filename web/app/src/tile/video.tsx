@@ -5,6 +5,7 @@ import { signalOf } from "../state/bridge.ts";
 import { type SharedCall, useCall } from "../state/calls.ts";
 import { Icon } from "../ui/icon.tsx";
 import { PathBadge } from "../ui/path-badge.tsx";
+import { PicturesBadge, Still } from "./still.tsx";
 
 interface Cover {
   readonly icon: IconNode;
@@ -56,7 +57,8 @@ function Picture({ thing, shared }: { thing: Thing; shared: SharedCall }) {
   const [muted, setMuted] = useState(true);
   const state = signalOf(call.state).value;
   const online = signalOf(thing.presence).value.state === "online";
-  const cover = coverFor(state, online, seen);
+  const still = signalOf(call.pictures.last).value;
+  const cover = still === undefined ? coverFor(state, online, seen) : undefined;
   const hasSound = call.stream.getAudioTracks().length > 0;
 
   useEffect(() => {
@@ -79,10 +81,12 @@ function Picture({ thing, shared }: { thing: Thing; shared: SharedCall }) {
         muted={muted}
         data-testid="video"
         data-covered={cover !== undefined || undefined}
+        hidden={still !== undefined}
         aria-label={`Live picture of ${thing.title}`}
         onLoadedData={() => setSeen(true)}
         onEmptied={() => setSeen(false)}
       />
+      {still !== undefined && <Still picture={still} title={thing.title} />}
       {cover !== undefined && (
         <div class="video-cover" role="status" data-testid="video-cover">
           <span class={cover.icon === LoaderCircle ? "spin" : ""}>
@@ -98,12 +102,16 @@ function Picture({ thing, shared }: { thing: Thing; shared: SharedCall }) {
         </div>
       )}
       <div class="video-badges">
-        {cover === undefined && (
+        {cover === undefined && still === undefined && (
           <span class="live-badge" data-testid="live">
             Live
           </span>
         )}
-        <PathBadge path={shared.path.value} />
+        {still === undefined ? (
+          <PathBadge path={shared.path.value} />
+        ) : (
+          <PicturesBadge picture={still} state={state} />
+        )}
       </div>
       <div class="video-buttons">
         {hasSound && (
