@@ -7,7 +7,8 @@
 
 import { expect, it } from "vitest";
 import { PlaitError } from "../src/errors.ts";
-import { type Lane, Link } from "../src/link/link.ts";
+import { Link } from "../src/link/core/link.ts";
+import type { Lane } from "../src/link/core/schedule.ts";
 
 const RELIABLE = ["a", "b"];
 const SIZES = [0, 1, 100, 16_000, 40_000];

@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { PlaitError } from "../src/errors.ts";
-import type { LinkEvent, Received } from "../src/link/events.ts";
-import * as frames from "../src/link/frames.ts";
-import { KEYS, LARGEST, Once, WAITING } from "../src/link/latest.ts";
-import { type Lane, Link, PACKET } from "../src/link/link.ts";
-import { FRAGMENT, Incoming, LONGEST } from "../src/link/reliable.ts";
+import type { LinkEvent, Received } from "../src/link/core/events.ts";
+import * as frames from "../src/link/core/frames.ts";
+import { KEYS, LARGEST, Once, WAITING } from "../src/link/core/latest.ts";
+import { Link } from "../src/link/core/link.ts";
+import { FRAGMENT, Incoming, LONGEST } from "../src/link/core/reliable.ts";
+import { type Lane, PACKET } from "../src/link/core/schedule.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const textOf = (payload: Uint8Array) => new TextDecoder().decode(payload);

@@ -4,7 +4,7 @@
  * A packet is one or more frames, each after its length. Numbers are unsigned LEB128 of 63 bits at most.
  */
 
-import { PlaitError } from "../errors.ts";
+import { PlaitError } from "../../errors.ts";
 
 export const DELIVERIES = ["reliable", "latest", "datagram"] as const;
 export type Delivery = (typeof DELIVERIES)[number];

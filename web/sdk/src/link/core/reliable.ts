@@ -1,6 +1,6 @@
 /** A reliable channel: fragments out, kept until they are acknowledged; messages in, once and in order. */
 
-import { PlaitError } from "../errors.ts";
+import { PlaitError } from "../../errors.ts";
 import { type Ack, type Data, type Declaration, joined } from "./frames.ts";
 
 /** Bytes of a fragment: what a steering command may have to wait for, and what fits every data channel. */

@@ -8,29 +8,20 @@
  *     send ──▶ channel (reliable | latest | datagram) ──▶ poll ──▶ path ──▶ receive ──▶ events
  */
 
-import { PlaitError } from "../errors.ts";
-import { Answers, Channel, Recent } from "./channel.ts";
+import { PlaitError } from "../../errors.ts";
+import type { Channel } from "./channel.ts";
 import type { LinkEvent } from "./events.ts";
 import * as frames from "./frames.ts";
 import { Datagrams, LARGEST, Newer, Newest, Once } from "./latest.ts";
 import { Incoming, LIMIT, Outgoing, violation } from "./reliable.ts";
+import { type Lane, Schedule } from "./schedule.ts";
+import { Table } from "./table.ts";
 
 /** Of the frames; agreed upon when the link is opened. */
 export const VERSION = 1;
-/** Bytes of a packet at the most: one large frame behind `BATCH` of small ones. */
-export const PACKET = 24 << 10;
 /** Bytes on their way at a time: enough for 35 MB/s over 30 ms, and less than a session keeps (8 MiB). */
 export const FLIGHT = 1 << 20;
-export const MOST_CHANNELS = 256;
-
-const BATCH = 8 << 10;
 const LONE_SURROGATE = /\p{Surrogate}/u;
-
-/**
- * sure: ordered and reliable, as a WebSocket or such a data channel. fast: may lose and overtake. any: both kinds of
- * frames go one way.
- */
-export type Lane = "sure" | "fast" | "any";
 
 export interface SendOptions {
   /** The time, of any clock that only goes forward, in ms. */
@@ -65,24 +56,13 @@ export class Link {
   rtt = 100;
   /** Bytes of messages that may be on their way at a time; what the path can hold. */
   flight = FLIGHT;
-  readonly #limit: number;
-  readonly #names = new Map<string, Channel>();
-  readonly #ours = new Map<number, Channel>();
-  readonly #theirs = new Map<number, Channel>();
-  /** Numbers of theirs, and why. */
-  readonly #refused = new Recent<string>();
-  /** Numbers of ours, and why. */
-  readonly #givenUp = new Recent<string>();
-  /** Numbers of theirs that ended well. */
-  readonly #done = new Recent<frames.Ack>();
-  readonly #sure = new Answers();
-  readonly #fast = new Answers();
-  #lastNumber = 0;
-  #turn = 0;
+  readonly #table: Table;
+  readonly #schedule: Schedule;
 
   /** `limit`: bytes that may wait on each reliable channel; more is refused as `busy`. */
   constructor({ limit = LIMIT }: { readonly limit?: number } = {}) {
-    this.#limit = limit;
+    this.#table = new Table(limit);
+    this.#schedule = new Schedule(this.#table.ours);
   }
 
   // Channels
@@ -105,24 +85,13 @@ export class Link {
     if (!Number.isInteger(priority) || priority < 0 || priority > 255) {
       throw invalidValue(`not a priority: ${priority}`);
     }
-    const known = this.#names.get(name);
+    const known = this.#table.names.get(name);
     if (known !== undefined && known.declaration.delivery !== delivery) {
       throw invalidValue(`the channel '${name}' is of the class ${known.declaration.delivery}`);
     }
     if (known === undefined) {
-      this.#make({ name, delivery, priority });
+      this.#table.make({ name, delivery, priority });
     }
-  }
-
-  #make(declaration: frames.Declaration): Channel {
-    if (this.#names.size >= MOST_CHANNELS) {
-      throw new PlaitError("busy", `${MOST_CHANNELS} channels are open already`);
-    }
-    this.#lastNumber += 1;
-    const channel = new Channel(this.#lastNumber, declaration, this.#limit);
-    this.#names.set(declaration.name, channel);
-    this.#ours.set(this.#lastNumber, channel);
-    return channel;
   }
 
   /**
@@ -130,7 +99,7 @@ export class Link {
    * `message-too-large`, and `busy` where the far end has been away, or slow, for too long. Then nothing is taken.
    */
   send(name: string, message: Uint8Array | string, { now, key = "" }: SendOptions): void {
-    const channel = this.#names.get(name);
+    const channel = this.#table.names.get(name);
     if (channel === undefined || (channel.out instanceof Outgoing && channel.out.finished)) {
       throw invalidValue(`the channel '${name}' is not open`);
     }
@@ -158,7 +127,7 @@ export class Link {
 
   /** End our direction of a channel, after all that was sent on it. */
   finish(name: string): void {
-    const out = this.#names.get(name)?.out;
+    const out = this.#table.names.get(name)?.out;
     if (out instanceof Outgoing && !out.finished) {
       out.end();
     }
@@ -166,7 +135,7 @@ export class Link {
 
   /** Note that the program has taken a message of so many bytes: the far end may send as much more. */
   took(name: string, size: number): void {
-    const into = this.#names.get(name)?.into;
+    const into = this.#table.names.get(name)?.into;
     if (into instanceof Incoming) {
       into.took(size);
     }
@@ -174,20 +143,20 @@ export class Link {
 
   /** Return how many bytes of a reliable channel the far end has not acknowledged. */
   buffered(name: string): number {
-    const out = this.#names.get(name)?.out;
+    const out = this.#table.names.get(name)?.out;
     return out instanceof Outgoing ? out.buffered : 0;
   }
 
   /** Whether the far end has everything that was sent reliably or as a value. */
   get settled(): boolean {
-    return [...this.#ours.values()].every(({ out }) => out.empty);
+    return [...this.#table.ours.values()].every(({ out }) => out.empty);
   }
 
   // Paths
 
   /** Note that another path carries the link from now on, or the same one after a break. */
   moved(now: number): void {
-    for (const { out, into, theirs } of this.#ours.values()) {
+    for (const { out, into, theirs } of this.#table.ours.values()) {
       if (out instanceof Outgoing) {
         out.again();
       } else if (out instanceof Newest) {
@@ -197,89 +166,19 @@ export class Link {
         into.again();
       }
     }
-    for (const [channel, reason] of this.#givenUp) {
-      this.#sure.push({ kind: "reset", channel, mine: true, reason });
+    for (const [channel, reason] of this.#table.givenUp) {
+      this.#schedule.sure.push({ kind: "reset", channel, mine: true, reason });
     }
   }
 
   /** Return the next packet for a lane, if something is to go there; at most `PACKET` bytes. */
   poll(now: number, lane: Lane = "any"): Uint8Array | undefined {
-    const packet: Uint8Array[] = [];
-    let size = 0;
-    for (const frame of this.#due(now, lane)) {
-      packet.push(frame);
-      size += frames.packedSize(frame);
-      if (size > BATCH) {
-        break;
-      }
-    }
-    return packet.length > 0 ? frames.pack(packet) : undefined;
-  }
-
-  /** Yield what is to go, taking it away one by one. */
-  *#due(now: number, lane: Lane): Generator<Uint8Array, void, undefined> {
-    if (lane !== "fast") {
-      for (let answer = this.#sure.shift(); answer !== undefined; answer = this.#sure.shift()) {
-        yield answer;
-      }
-      for (const { into } of this.#ours.values()) {
-        const ack = into instanceof Incoming ? into.ack() : undefined;
-        if (ack !== undefined) {
-          yield frames.encode(ack);
-        }
-      }
-    }
-    if (lane !== "sure") {
-      for (let answer = this.#fast.shift(); answer !== undefined; answer = this.#fast.shift()) {
-        yield answer;
-      }
-    }
-    for (let frame = this.#next(now, lane); frame !== undefined; frame = this.#next(now, lane)) {
-      yield frames.encode(frame);
-    }
-  }
-
-  /** Take the next frame: of the highest priority, and among equals of the channel whose turn is longest ago. */
-  #next(now: number, lane: Lane): frames.Frame | undefined {
-    const order = [...this.#ours.values()].sort(
-      (a, b) => b.declaration.priority - a.declaration.priority || a.turn - b.turn,
-    );
-    for (const channel of order) {
-      const frame = this.#take(channel, now, lane);
-      if (frame !== undefined) {
-        this.#turn += 1;
-        channel.turn = this.#turn;
-        return frame;
-      }
-    }
-    return undefined;
-  }
-
-  #take({ out }: Channel, now: number, lane: Lane): frames.Frame | undefined {
-    if (out instanceof Outgoing) {
-      return lane === "fast" || this.#flying() >= this.flight ? undefined : out.take();
-    }
-    if (lane === "sure") {
-      return undefined;
-    }
-    return out instanceof Datagrams ? out.take() : out.take(now, this.rtt);
-  }
-
-  #flying(): number {
-    let bytes = 0;
-    for (const { out } of this.#ours.values()) {
-      bytes += out instanceof Outgoing ? out.flying : 0;
-    }
-    return bytes;
+    return this.#schedule.packet(now, lane, this);
   }
 
   /** Return when `poll` will have something though nothing happens before; undefined where nothing is due. */
   deadline(): number | undefined {
-    const times = [...this.#ours.values()].flatMap(({ out }) => {
-      const time = out instanceof Newest ? out.deadline() : undefined;
-      return time === undefined ? [] : [time];
-    });
-    return times.length > 0 ? Math.min(...times) : undefined;
+    return this.#schedule.deadline();
   }
 
   // What arrives
@@ -319,7 +218,7 @@ export class Link {
   }
 
   #answered(frame: frames.Ack | frames.Seen, events: LinkEvent[]): void {
-    const channel = this.#ours.get(frame.channel);
+    const channel = this.#table.ours.get(frame.channel);
     if (channel === undefined) {
       return; // of a channel that has been given up meanwhile
     }
@@ -341,19 +240,19 @@ export class Link {
   }
 
   #arrived(frame: frames.Data | frames.Value | frames.Datagram, events: LinkEvent[]): void {
-    const ack = this.#done.get(frame.channel);
+    const ack = this.#table.done.get(frame.channel);
     if (ack !== undefined) {
-      this.#sure.push(ack); // it has not heard that all has come
+      this.#schedule.sure.push(ack); // it has not heard that all has come
       return;
     }
-    const reason = this.#refused.get(frame.channel);
+    const reason = this.#table.refused.get(frame.channel);
     if (reason !== undefined) {
       // It has not heard yet, or the word was lost.
-      this.#sure.push({ kind: "reset", channel: frame.channel, mine: false, reason });
+      this.#schedule.sure.push({ kind: "reset", channel: frame.channel, mine: false, reason });
       return;
     }
     try {
-      this.#takeIn(this.#theirs.get(frame.channel) ?? this.#meet(frame, events), frame, events);
+      this.#takeIn(this.#table.theirs.get(frame.channel) ?? this.#meet(frame, events), frame, events);
     } catch (error) {
       this.#refuse(frame.channel, broken(error), events);
     }
@@ -373,13 +272,13 @@ export class Link {
         this.#retire(channel);
       }
     } else if (frame.kind === "value" && into instanceof Newer) {
-      this.#fast.push(seen);
+      this.#schedule.fast.push(seen);
       if (into.receive(frame)) {
         events.push({ ...received, payload: frame.payload, text: frame.text, key: frame.key });
       }
     } else if (frame.kind === "datagram" && into instanceof Once) {
       if (frame.declaration !== undefined) {
-        this.#fast.push(seen);
+        this.#schedule.fast.push(seen);
       }
       if (into.receive(frame.seq)) {
         events.push({ ...received, payload: frame.payload, text: frame.text });
@@ -389,72 +288,38 @@ export class Link {
     }
   }
 
-  /** Find, or make, the channel that the far end declares. */
   #meet(frame: frames.Data | frames.Value | frames.Datagram, events: LinkEvent[]): Channel {
-    const declared = frame.declaration;
-    if (declared === undefined) {
-      throw violation("a channel that was not declared");
-    }
-    let channel = this.#names.get(declared.name);
-    if (channel !== undefined && channel.declaration.delivery !== declared.delivery) {
-      const here = channel.declaration.delivery;
-      throw violation(`'${declared.name}' is of the class ${here} here, ${declared.delivery} there`);
-    }
-    if (channel?.theirs !== undefined) {
-      if (!channel.ended) {
-        throw violation(`'${declared.name}' has a number already`);
-      }
-      this.#forget(channel); // it has ended, and this is the next of its name
-      channel = undefined;
-    }
-    channel ??= this.#welcome(declared, events);
-    channel.theirs = frame.channel;
-    if (channel.into instanceof Incoming) {
-      channel.into = new Incoming(frame.channel);
-    }
-    this.#theirs.set(frame.channel, channel);
-    return channel;
-  }
-
-  /** Make a channel that nobody here has asked for. */
-  #welcome(declared: frames.Declaration, events: LinkEvent[]): Channel {
-    if (declared.name === "") {
-      throw violation("a channel without a name");
-    }
-    if (this.#names.size >= MOST_CHANNELS) {
-      throw violation(`${MOST_CHANNELS} channels are open already`);
-    }
-    const channel = this.#make(declared);
-    events.push({ kind: "opened", channel: declared.name, delivery: declared.delivery });
-    return channel;
+    return this.#table.meet(frame, ({ name: channel, delivery }) => {
+      events.push({ kind: "opened", channel, delivery });
+    });
   }
 
   #reset({ channel: number, mine, reason }: frames.Reset, events: LinkEvent[]): void {
-    const channel = (mine ? this.#theirs : this.#ours).get(number);
+    const channel = (mine ? this.#table.theirs : this.#table.ours).get(number);
     if (mine) {
-      this.#refused.set(number, reason);
+      this.#table.refused.set(number, reason);
     }
     if (channel !== undefined) {
-      this.#forget(channel);
+      this.#table.forget(channel);
       events.push({ kind: "ended", channel: channel.declaration.name, error: violation(reason) });
     }
   }
 
   /** End a channel of the far end's whose frames break the rules; the others go on. */
   #refuse(number: number, error: PlaitError, events: LinkEvent[]): void {
-    this.#refused.set(number, error.message);
-    this.#sure.push({ kind: "reset", channel: number, mine: false, reason: error.message });
-    const channel = this.#theirs.get(number);
+    this.#table.refused.set(number, error.message);
+    this.#schedule.sure.push({ kind: "reset", channel: number, mine: false, reason: error.message });
+    const channel = this.#table.theirs.get(number);
     if (channel !== undefined) {
-      this.#forget(channel);
+      this.#table.forget(channel);
       events.push({ kind: "ended", channel: channel.declaration.name, error });
     }
   }
 
   #giveUp(number: number, channel: Channel, error: PlaitError, events: LinkEvent[]): void {
-    this.#givenUp.set(number, error.message);
-    this.#sure.push({ kind: "reset", channel: number, mine: true, reason: error.message });
-    this.#forget(channel);
+    this.#table.givenUp.set(number, error.message);
+    this.#schedule.sure.push({ kind: "reset", channel: number, mine: true, reason: error.message });
+    this.#table.forget(channel);
     events.push({ kind: "ended", channel: channel.declaration.name, error });
   }
 
@@ -463,29 +328,10 @@ export class Link {
     if (channel.over) {
       if (channel.into instanceof Incoming && channel.theirs !== undefined) {
         const ack = channel.into.final();
-        this.#done.set(channel.theirs, ack);
-        this.#sure.push(ack);
+        this.#table.done.set(channel.theirs, ack);
+        this.#schedule.sure.push(ack);
       }
-      this.#forget(channel);
-    }
-  }
-
-  #forget(channel: Channel): void {
-    if (this.#names.get(channel.declaration.name) === channel) {
-      this.#names.delete(channel.declaration.name);
-    }
-    for (const [number, each] of this.#ours) {
-      if (each === channel) {
-        this.#ours.delete(number);
-      }
-    }
-    for (const [number, each] of this.#theirs) {
-      if (each === channel) {
-        this.#theirs.delete(number);
-        if (!this.#refused.has(number) && !this.#done.has(number)) {
-          this.#refused.set(number, "the channel has ended");
-        }
-      }
+      this.#table.forget(channel);
     }
   }
 }

@@ -1,6 +1,6 @@
 /** The other two classes: the newest value of each key, and messages that come at most once. */
 
-import { PlaitError } from "../errors.ts";
+import { PlaitError } from "../../errors.ts";
 import type { Datagram, Declaration, Value } from "./frames.ts";
 import { violation } from "./reliable.ts";
 

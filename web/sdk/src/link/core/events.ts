@@ -1,6 +1,6 @@
 /** What a link tells its owner of what arrived. */
 
-import type { PlaitError } from "../errors.ts";
+import type { PlaitError } from "../../errors.ts";
 import type { Delivery, Ping, Pong } from "./frames.ts";
 
 /** The far end uses a channel that nobody here has asked for. */
