@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path as File
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from plait.wire.path import LONGEST_PROBATION, Choice, Path, better
+
+VECTORS = File(__file__).parents[2] / "vectors" / "path.json"
 
 
 def hub(**known) -> Path:
@@ -75,3 +80,8 @@ def test_two_paths_do_not_take_turns(one, two):
         assert better(paths, first.name).name == first.name
         assert isinstance(first, Choice)
         assert first.reason
+
+
+@pytest.mark.parametrize("vector", json.loads(VECTORS.read_text())["choices"], ids=lambda v: v["what"])
+def test_vectors(vector):
+    assert better([Path(**each) for each in vector["paths"]], vector["current"]) == Choice(**vector["choice"])

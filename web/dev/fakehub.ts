@@ -9,7 +9,14 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { decode, encode } from "../sdk/src/codec.ts";
 import type { ThingDescription } from "../sdk/src/description.ts";
 import { PlaitError } from "../sdk/src/errors.ts";
-import { CLOSE, type Message, newId, SESSION_OPERATIONS, SUBPROTOCOL_JSON } from "../sdk/src/messages.ts";
+import {
+  CLOSE,
+  type Message,
+  newId,
+  PROTOCOL,
+  SESSION_OPERATIONS,
+  SUBPROTOCOL_JSON,
+} from "../sdk/src/messages.ts";
 import { SequenceGap, Session } from "../sdk/src/session.ts";
 
 export interface FakeThing {
@@ -46,6 +53,8 @@ export class FakeHub {
   /** Where a signal from an app goes; by default the call is refused. */
   onSignal: (message: Message, reply: (members: Partial<Message>) => void) => void = (_message, reply) =>
     reply({ error: new PlaitError("offline", "There is no camera here").problem() });
+  /** What it says that it speaks. */
+  protocol: number = PROTOCOL;
   /** Whether this HTTP request has a valid credential. */
   authorize: (request: IncomingMessage) => boolean = () => true;
   serve: Handler = () => false;
@@ -210,7 +219,7 @@ export class FakeHub {
     client.socket = socket;
     this.clients.set(client.session.id, client);
     const output = {
-      protocol: 1,
+      protocol: this.protocol,
       session: client.session.id,
       resumed: known !== undefined,
       ack: client.session.ack,

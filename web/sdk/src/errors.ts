@@ -20,6 +20,7 @@ const CODES = {
   "message-too-large": ["The message is too large", 413, false],
   "invalid-value": ["The value does not fit", 422, false],
   "invalid-description": ["Not a valid Thing Description", 422, false],
+  "file-damaged": ["The file is damaged", 422, true],
   "read-only": ["The property is read-only", 405, false],
   "unknown-thing": ["No such thing", 404, false],
   "unknown-affordance": ["The thing has nothing of that name", 404, false],

@@ -6,8 +6,9 @@ import { fromProblem, PlaitError } from "./errors.ts";
 import type { Message } from "./messages.ts";
 import type { Path } from "./path.ts";
 import { type RequestOptions, Requests } from "./requests.ts";
+import { Routes } from "./routes.ts";
 import { Connection, type ConnectionStatus, type WebSocketClass } from "./socket.ts";
-import { type Presence, type PropertyState, type SignalHandler, Thing } from "./thing.ts";
+import { type Presence, type PropertyState, Thing } from "./thing.ts";
 import { Emitter, Watched } from "./watched.ts";
 
 export interface ConnectOptions {
@@ -28,20 +29,35 @@ interface WireState {
   readonly properties?: Readonly<Record<string, PropertyState>>;
 }
 
+/**
+ * broken: the connection is gone, the session may go on · resumed: it goes on, nothing was lost · begun: another session
+ * began in its place · closed: there will be none any more.
+ */
+export type SessionEvent = "broken" | "resumed" | "begun" | "closed";
+
+/** A request that the old session had taken and not answered: a command may have run. */
+export type UnknownOutcome = Pick<Message, "operation" | "thingID" | "name">;
+
 export class Home {
   /** All things that this user may see, by title; grows and shrinks as they come and go. */
   readonly things = new Watched<readonly Thing[]>([]);
   /** True once the hub has told its things for the first time. */
   readonly ready = new Watched(false);
-  /** A new session began because the old one was lost; subscriptions are renewed by themselves. */
-  readonly sessionLost = new Emitter<void>();
+  /**
+   * A new session began because the old one was lost: with the requests whose outcome is not known, which reject with
+   * `session-lost`. Subscriptions are renewed by themselves.
+   */
+  readonly sessionLost = new Emitter<readonly UnknownOutcome[]>();
+  /** What becomes of the session. */
+  readonly session = new Emitter<SessionEvent>();
   /** Problems that belong to no request. */
   readonly problems = new Emitter<PlaitError>();
 
   readonly #connection: Connection;
   readonly #requests: Requests;
   readonly #byId = new Map<string, Thing>();
-  readonly #calls = new Map<string, SignalHandler>();
+  /** @internal Where the messages of calls and links go. */
+  readonly routes = new Routes();
   #sessions = 0;
 
   constructor(connection: Connection) {
@@ -49,11 +65,26 @@ export class Home {
     this.#requests = new Requests((message) => connection.send(message));
     connection.onMessage = (message) => this.#receive(message);
     connection.onSession = (resumed, carried) => this.#session(resumed, carried);
+    connection.status.subscribe(({ state }) => {
+      if (state === "reconnecting" || state === "stopped") {
+        this.session.emit(state === "stopped" ? "closed" : "broken");
+      }
+    });
     connection.dial();
   }
 
   get status(): Watched<ConnectionStatus> {
     return this.#connection.status;
+  }
+
+  /** @internal Whether messages go out at once. */
+  get online(): boolean {
+    return this.#connection.online;
+  }
+
+  /** @internal Bytes that wait for the hub's acknowledgement. */
+  get buffered(): number {
+    return this.#connection.buffered;
   }
 
   /** Round trip to the hub in ms; undefined while it is not known. */
@@ -133,12 +164,6 @@ export class Home {
     });
   }
 
-  /** Have the signals of a call brought to `handler`; returns how to end that. */
-  signals(call: string, handler: SignalHandler): () => void {
-    this.#calls.set(call, handler);
-    return () => this.#calls.delete(call);
-  }
-
   /** Dial at once instead of waiting: for when the network is known to be back. */
   reconnect(): void {
     this.#connection.dial();
@@ -159,11 +184,11 @@ export class Home {
         this.#notified(message);
         break;
       case "request":
-        if (message.operation === "signal") {
-          this.#signal(message);
-        } else {
+        if (message.operation !== "signal") {
           const error = new PlaitError("unknown-operation", `An app does not answer ${message.operation}`);
           this.respond(message, { error: error.problem() });
+        } else if (!this.routes.bring(message)) {
+          this.respond(message, { error: new PlaitError("error", "This call is over").problem() });
         }
     }
   }
@@ -183,21 +208,14 @@ export class Home {
         thing?.happened(message.name ?? "", message.data, message.timestamp);
         break;
       case "signal":
-        this.#signal(message);
+      case "link":
+      case "endlink":
+        this.routes.bring(message);
         break;
       case "error":
         if (message.error !== undefined) {
           this.problems.emit(fromProblem(message.error));
         }
-    }
-  }
-
-  #signal(message: Message): void {
-    const handler = this.#calls.get(message.call ?? "");
-    if (handler !== undefined) {
-      handler(message);
-    } else if (message.messageType === "request") {
-      this.respond(message, { error: new PlaitError("error", "This call is over").problem() });
     }
   }
 
@@ -233,12 +251,14 @@ export class Home {
 
   #session(resumed: boolean, carried: ReadonlySet<string>): void {
     if (resumed) {
+      this.session.emit("resumed");
       return;
     }
     this.#sessions += 1;
-    this.#requests.renew(carried);
+    const unknown = this.#requests.renew(carried);
     if (this.#sessions > 1) {
-      this.sessionLost.emit();
+      this.sessionLost.emit(unknown);
+      this.session.emit("begun");
     }
     this.#observe();
   }

@@ -68,7 +68,7 @@ export class Leg {
     peer.ontrack = ({ track }) => options.onTrack(track);
     peer.onicecandidate = ({ candidate }) => this.#found(candidate);
     peer.onconnectionstatechange = () => this.#changed();
-    this.#unroute = options.home.signals(options.call, (message) => this.#signaled(message));
+    this.#unroute = options.home.routes.on(options.call, (message) => this.#signaled(message));
   }
 
   async start(): Promise<void> {

@@ -75,23 +75,28 @@ export class Requests {
     this.#take(correlationID)?.resolve(message);
   }
 
-  /** The session is a new one, into which `carried` went over; what the old one had taken gets no answer any more. */
-  renew(carried: ReadonlySet<string>): void {
+  /**
+   * The session is a new one, into which `carried` went over; what the old one had taken gets no answer any more.
+   * Returns the requests whose outcome is not known: they reject with `session-lost`.
+   */
+  renew(carried: ReadonlySet<string>): Message[] {
+    const unknown: Message[] = [];
     for (const [messageID, { message }] of [...this.#pending]) {
       if (carried.has(messageID)) {
         continue;
       }
       if (REPEATABLE.has(message.operation)) {
         this.#send(message);
-      } else if (COMMANDS.has(message.operation)) {
+      } else {
+        const ran = COMMANDS.has(message.operation) ? ": it is not known whether it ran" : "";
+        unknown.push(message);
         this.#fail(
           messageID,
-          new PlaitError("outcome-unknown", "The hub was lost before it told the outcome"),
+          new PlaitError("session-lost", `The session was lost before the answer came${ran}`),
         );
-      } else {
-        this.#fail(messageID, new PlaitError("session-lost", "The session was lost before the answer came"));
       }
     }
+    return unknown;
   }
 
   failAll(error: PlaitError): void {

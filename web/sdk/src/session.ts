@@ -32,9 +32,11 @@ interface Kept {
 
 const encoder = new TextEncoder();
 
+const OF_A_SESSION: ReadonlySet<string> = new Set(["signal", "link", "endlink"]);
+
 /** What belonged to the old session alone is not carried into a new one. */
 function belongsToSession(message: Message): boolean {
-  return message.messageType === "response" || message.operation === "signal";
+  return message.messageType === "response" || OF_A_SESSION.has(message.operation);
 }
 
 export class Session {

@@ -107,6 +107,16 @@ export class Connection {
     this.#backoff = options.backoff ?? new Backoff();
   }
 
+  /** Whether messages go out at once. */
+  get online(): boolean {
+    return this.#online;
+  }
+
+  /** Bytes that wait for the hub's acknowledgement. */
+  get buffered(): number {
+    return this.#session.buffered;
+  }
+
   /** Dial now; also cuts a wait between two attempts short. */
   dial(): void {
     if (this.#socket !== undefined || this.status.value.state === "stopped") {
@@ -276,6 +286,11 @@ export class Connection {
     }
     clearTimeout(this.#deadline);
     const welcome = message.output as Welcome;
+    if (welcome.protocol !== PROTOCOL) {
+      const detail = `The hub speaks protocol ${welcome.protocol}, this client ${PROTOCOL}`;
+      this.#stop(new PlaitError("unsupported-version", detail, { field: "/output/protocol" }));
+      return;
+    }
     this.clockOffset = Date.parse(welcome.time) - Date.now();
     const again = this.#session.welcome(welcome);
     this.#online = this.#wasOnline = true;

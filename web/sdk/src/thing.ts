@@ -4,6 +4,8 @@ import { Call, type CallOptions } from "./call.ts";
 import type { ThingDescription } from "./description.ts";
 import type { PlaitError } from "./errors.ts";
 import type { Home } from "./home.ts";
+import type { Link } from "./link/link.ts";
+import type { LinkOptions } from "./link/open.ts";
 import type { Message } from "./messages.ts";
 import type { RequestOptions } from "./requests.ts";
 import { Emitter, type Unsubscribe, Watched } from "./watched.ts";
@@ -55,8 +57,6 @@ export interface Bucket {
   readonly maximum: number;
   readonly count: number;
 }
-
-export type SignalHandler = (message: Message) => void;
 
 export class Thing {
   readonly id: string;
@@ -168,6 +168,17 @@ export class Thing {
   /** Open a WebRTC call as a viewer: see {@link Call}. */
   call(options: CallOptions = {}): Call {
     return new Call(this.#home, this, options);
+  }
+
+  /**
+   * Open a link: named channels of your own with the thing, through the hub at once and directly when that is better.
+   * Rejects with `offline` where the thing is away, `forbidden` where the user may not control it,
+   * `unknown-operation` where it takes no links.
+   */
+  async link(options: LinkOptions = {}): Promise<Link> {
+    // A page without links needs none of its code.
+    const { openLink } = await import("./link/open.ts");
+    return openLink(this.#home, this.id, options);
   }
 
   /** @internal The hub says what this thing is now. */

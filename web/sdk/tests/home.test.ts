@@ -169,7 +169,7 @@ describe("a broken connection", () => {
     expect(new Set(writes.map(({ seq }) => seq)).size).toBe(1);
   });
 
-  it("begins anew where the session is lost: subscriptions come back, commands are told as unknown", async () => {
+  it("begins anew where the session is lost: subscriptions come back, and what is not known is told", async () => {
     const hub = await startHub();
     let began: () => void = () => {};
     const running = new Promise<void>((resolve) => {
@@ -186,14 +186,17 @@ describe("a broken connection", () => {
     await home.whenReady();
     const thing = home.thing("Lamp");
     thing.observe();
-    const failed = expect(thing.invoke("blink")).rejects.toMatchObject({ code: "outcome-unknown" });
+    const failed = expect(thing.invoke("blink")).rejects.toMatchObject({
+      code: "session-lost",
+      message: expect.stringContaining("not known whether it ran"),
+    });
     await running;
     // So that the hub's acknowledgement of the command has come.
     await home.request("ping");
     await home.request("readproperty", { thingID: thing.id, name: "on" });
-    const lost = new Promise<void>((resolve) => home.sessionLost.on(resolve));
+    const lost = new Promise((resolve) => home.sessionLost.on(resolve));
     hub.forget();
-    await lost;
+    expect(await lost).toMatchObject([{ operation: "invokeaction", thingID: thing.id, name: "blink" }]);
     await failed;
     await until(home.status, ({ state }) => state === "online");
     await home.request("ping");
@@ -210,6 +213,19 @@ describe("a broken connection", () => {
     expect(error).toMatchObject({ code: "unauthorized" });
     await expect(refused.whenReady()).rejects.toMatchObject({ code: "unauthorized" });
     await open(hub, { token: "good" }).whenReady();
+  });
+
+  it("stops where the hub speaks another protocol, and says so", async () => {
+    const hub = await startHub();
+    hub.protocol = 2;
+    const home = open(hub);
+    const { error } = await until(home.status, ({ state }) => state === "stopped");
+    expect(error).toMatchObject({
+      code: "unsupported-version",
+      field: "/output/protocol",
+      message: "The hub speaks protocol 2, this client 1",
+    });
+    await expect(home.whenReady()).rejects.toMatchObject({ code: "unsupported-version" });
   });
 
   it("survives frames that are not of the protocol", async () => {

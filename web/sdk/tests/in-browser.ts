@@ -1,0 +1,47 @@
+/** What tests/browser/test_link_sdk.py puts on a page: the SDK, and direct paths that can be made to swallow all. */
+
+import { connect, type Home } from "../src/home.ts";
+import { Conversation, type Outcome } from "./conversation.ts";
+
+/** Whether data channels lose what is sent on them, as a network does that has gone. */
+let swallowing = false;
+
+class Holed extends RTCPeerConnection {
+  override createDataChannel(label: string, init?: RTCDataChannelInit): RTCDataChannel {
+    const channel = super.createDataChannel(label, init);
+    const send = channel.send.bind(channel) as (data: ArrayBufferView<ArrayBuffer>) => void;
+    channel.send = (data: unknown) => {
+      if (!swallowing) {
+        send(data as ArrayBufferView<ArrayBuffer>);
+      }
+    };
+    return channel;
+  }
+}
+
+let home: Home;
+let talk: Conversation;
+
+export const test = {
+  async open(thing: string): Promise<void> {
+    home = connect({ url: location.origin });
+    await home.whenReady();
+    talk = new Conversation(await home.thing(thing).link({ RTCPeerConnection: Holed }));
+  },
+  swallow(yes: boolean): void {
+    swallowing = yes;
+  },
+  state: () => ({
+    received: talk.received,
+    path: talk.link.path.value.name,
+    reason: talk.link.path.value.reason,
+    status: home.status.value.state,
+  }),
+  finish: (): Promise<Outcome> => talk.finish(),
+  paths: () => talk.paths,
+  report: async (): Promise<unknown> => JSON.parse(String(await talk.link.channel("report").receive())),
+  async close(): Promise<void> {
+    await talk.link.close();
+    home.close();
+  },
+};
