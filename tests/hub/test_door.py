@@ -80,7 +80,7 @@ class House:
         self.trust = ssl.create_default_context()
         authority.configure_trust(self.trust)
         if tls:
-            settings |= {"certificate": authority.chain, "key": authority.key}
+            settings["certificate"] = (authority.chain.read_bytes(), authority.key.read_bytes())
         self.door = Door(
             app, authorize=self.echo.authorize, opened=self.echo.opened, settings=DoorSettings(**settings)
         )
@@ -322,15 +322,14 @@ async def test_what_cannot_be_listened_on_is_named(authority, what):
         (None, b"no key", "private key"),
     ],
 )
-async def test_bad_pem_is_named(authority, tmp_path, chain, key, cause):
-    house = House(authority, tls=True)
-    paths = {}
-    for name, content in (("certificate", chain), ("key", key)):
-        paths[name] = getattr(house.door._settings, name)
-        if content is not None:
-            paths[name] = tmp_path / name
-            paths[name].write_bytes(content)
-    door = Door(app, authorize=house.echo.authorize, opened=house.echo.opened, settings=DoorSettings(**paths))
+async def test_bad_pem_is_named(authority, chain, key, cause):
+    good = House(authority, tls=True)
+    pair = [
+        given if given is not None else file.read_bytes()
+        for given, file in ((chain, authority.chain), (key, authority.key))
+    ]
+    settings = DoorSettings(certificate=tuple(pair))
+    door = Door(app, authorize=good.echo.authorize, opened=good.echo.opened, settings=settings)
     with pytest.raises(ValueError, match=cause):
         await door.start()
 

@@ -42,15 +42,13 @@ def opened(transport, _):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def files():
     authority = trustme.CA()
     issued = authority.issue_cert("localhost", "127.0.0.1")
-    folder = tmp_path_factory.mktemp("certificates")
-    (folder / "chain.pem").write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
-    (folder / "key.pem").write_bytes(issued.private_key_pem.bytes())
+    chain = b"".join(pem.bytes() for pem in issued.cert_chain_pems)
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
-    return {"certificate": folder / "chain.pem", "key": folder / "key.pem"}, trust
+    return {"certificate": (chain, issued.private_key_pem.bytes())}, trust
 
 
 def make(files, tls, **settings):
@@ -329,7 +327,7 @@ async def test_the_oldest_silent_connection_makes_room(files):
 
 
 async def test_ends_pass_through_tls_each_way_by_itself(files):
-    certificate, key = (files[0][name].read_bytes() for name in ("certificate", "key"))
+    certificate, key = files[0]["certificate"]
     door = _native.Door("127.0.0.1", 0, cert=certificate, key=key)
     with contextlib.closing(door):
         reader, writer = await asyncio.open_connection("127.0.0.1", door.addresses[0][1], ssl=files[1])

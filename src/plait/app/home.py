@@ -16,6 +16,7 @@ from plait import __version__
 from plait.app.thing import ThingProxy
 from plait.app.watching import Watching
 from plait.transport.client import Client
+from plait.transport.trust import trust
 from plait.wire import messages
 from plait.wire.codec import convert
 from plait.wire.errors import SessionLost, Timeout, UnknownOperation, UnknownThing, from_problem
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from plait.app.call import Call
     from plait.app.link import LinkOpener
     from plait.transport.client import State
+    from plait.transport.trust import Trust
     from plait.wire.errors import PlaitError
     from plait.wire.messages import Message
 
@@ -45,6 +47,7 @@ def connect(
     token: str | None = None,
     cookie: str | None = None,
     ssl: tls.SSLContext | None = None,
+    ca: str | os.PathLike[str] | None = None,
     timeout: float | None = 10.0,
 ) -> Home:
     """Connect to a hub.
@@ -56,18 +59,20 @@ def connect(
         token: the user's token; absent, that in `PLAIT_TOKEN`.
         cookie: instead of a token, the cookie of a login.
         ssl: whom to trust for https.
+        ca: instead of it, a file with PEM certificates, or a hub's pin (`sha256:…`, as `plait hub ca` prints
+            it); absent, that in `PLAIT_CA`, or the system's authorities.
         timeout: seconds that the hub has to be there; None to wait for as long as it takes. Once connected, a
             hub that goes away is dialled again for ever.
 
     Raises (on entering):
         Unauthorized, Forbidden: the hub does not take the credential.
         Timeout: no hub answered.
-        ValueError: `hub` is not an address.
+        ValueError: `hub` is not an address, or `ca` neither a file of certificates nor a pin.
     """
     address = hub or os.environ.get("PLAIT_HUB") or DEFAULT_HUB
     if token is None and cookie is None:
         token = os.environ.get("PLAIT_TOKEN") or None
-    return Home(address, token=token, cookie=cookie, ssl=ssl, timeout=timeout)
+    return Home(address, token=token, cookie=cookie, ssl=trust(ssl, ca), timeout=timeout)
 
 
 class Home:
@@ -88,7 +93,7 @@ class Home:
         *,
         token: str | None,
         cookie: str | None,
-        ssl: tls.SSLContext | None,
+        ssl: Trust | None,
         timeout: float | None,
     ) -> None:
         self.hub = hub

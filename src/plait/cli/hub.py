@@ -28,13 +28,17 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Where to listen (PLAIT_HOST; 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="0 takes a free one (PLAIT_PORT; 8080).")] = None,
     data: _Data = None,
+    tls: Annotated[
+        str | None,
+        typer.Option(help="auto, off, local or files (PLAIT_TLS; auto)."),
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate chain (PLAIT_TLS_CERT).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its PEM key (PLAIT_TLS_KEY).")] = None,
 ) -> None:
     """Run a hub until Ctrl-C or SIGTERM. It prints a link that logs in, once, within 15 minutes."""
     if context.invoked_subcommand is not None:
         return
-    settings = _settings(host=host, port=port, data=data, tls_cert=tls_cert, tls_key=tls_key)
+    settings = _settings(host=host, port=port, data=data, tls=tls, tls_cert=tls_cert, tls_key=tls_key)
     try:
         asyncio.run(_serve(settings))
     except (OSError, RuntimeError, ValueError) as error:
@@ -64,6 +68,28 @@ def user_token(data: _Data = None) -> None:
     settings = _settings(data=data)
     with open_credentials(settings.data) as credentials:
         print(credentials.make_token(Principal("user", settings.owner)))
+
+
+@app.command()
+def ca(
+    data: _Data = None,
+    *,
+    file: Annotated[bool, typer.Option("--file", help="Print where the certificate is instead.")] = False,
+) -> None:
+    """Print the pin of this hub's own authority, as devices and programs take it: PLAIT_CA, --ca."""
+    from plait.hub.tls.authority import ROOT_FILE, Authority
+    from plait.hub.tls.choice import authority_folder
+
+    folder = authority_folder(_settings(data=data).data)
+    if not folder.exists():
+        print("plait hub: no authority was made here yet; a hub with --tls local makes it", file=sys.stderr)
+        raise typer.Exit(1)
+    try:
+        authority = Authority.open(folder, [])
+    except (OSError, ValueError) as error:
+        print(f"plait hub: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    print(folder / ROOT_FILE if file else authority.pin)
 
 
 @app.command()
@@ -155,5 +181,7 @@ async def _serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Hub(settings) as hub:
         print(f"Plait hub on {hub.url}")
+        if hub.authority is not None:
+            print(f"Trust it, once, on each device: {hub.url}/trust ({hub.authority.pin})")
         print(f"Log in, once, within 15 minutes: {hub.login_link()}", flush=True)
         await stop.wait()

@@ -22,6 +22,12 @@ Hub = Annotated[
 Token = Annotated[
     str | None, typer.Option("--token", envvar="PLAIT_TOKEN", help="A user's token: plait hub user-token.")
 ]
+Authority = Annotated[
+    str | None,
+    typer.Option(
+        "--ca", envvar="PLAIT_CA", help="Whom to trust for https: a PEM file, or a hub's pin: plait hub ca."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for an answer.", min=0.1)]
 ThingName = Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plait.cli.talk import Hub, fail, parse
+from plait.cli.talk import Authority, Hub, fail, parse
 from plait.thing import Thing, run
 from plait.thing.runner import collecting
 from plait.wire.errors import InvalidValue
@@ -25,6 +25,7 @@ def command(
     token: Annotated[
         str | None, typer.Option("--token", envvar="PLAIT_TOKEN", help="The thing's token.")
     ] = None,
+    ca: Authority = None,
     thing_id: Annotated[str | None, typer.Option("--id", help="Its id: that of its token.")] = None,
     title: Annotated[str | None, typer.Option("--title", help="Its name for people.")] = None,
     values: Annotated[
@@ -46,7 +47,7 @@ def command(
         things = [_make(_choose(module, name, path), thing_id, title)]
     for pair in values or ():
         _set(things[0], pair)
-    run(*things, hub=hub, token=token)
+    run(*things, hub=hub, token=token, ca=ca)
 
 
 def _load(path: Path) -> tuple[list[Thing], Any]:

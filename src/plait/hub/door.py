@@ -23,10 +23,10 @@ from plait.transport.websocket import PING_AFTER, PONG_WITHIN
 from plait.wire.errors import Forbidden
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import HTTPConnection
+    from starlette.types import Receive, Scope, Send
 
     from plait.hub.contracts import Principal
     from plait.hub.doorway import Upgraded
@@ -45,7 +45,7 @@ class DoorSettings:
     Attributes:
         host: a name or an address; "" is every address of this machine.
         port: 0 takes a free one.
-        certificate, key: PEM files, chain with the leaf first; both or neither.
+        certificate: PEM, the chain with the leaf first, and its key; None for a door without TLS.
         max_connections: connections at a time.
         handshake_within: seconds from connecting to the first byte of HTTP, TLS handshake included.
         ping_after, pong_within: seconds of silence on a WebSocket until it is pinged, and until it is cut.
@@ -54,8 +54,7 @@ class DoorSettings:
 
     host: str = "127.0.0.1"
     port: int = 0
-    certificate: Path | None = None
-    key: Path | None = None
+    certificate: tuple[bytes, bytes] | None = None
     max_connections: int = 10_000
     handshake_within: float = 10.0
     ping_after: float = PING_AFTER
@@ -73,6 +72,7 @@ class Door:
             problem. Must not wait.
         opened: called with each WebSocket once it is open, before its first message, to set its callbacks.
         settings: see there.
+        plain: answers HTTP requests without TLS where the door has it; by default it sends them to https.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Door:
         authorize: Callable[[HTTPConnection], Principal],
         opened: Callable[[WebSocketTransport, Principal], None],
         settings: DoorSettings,
+        plain: Callable[..., Any] | None = None,
     ) -> None:
         self._settings = settings
         self._make = partial(
@@ -92,7 +93,7 @@ class Door:
             pong_within=settings.pong_within,
         )
         self._config = _config(app, settings)
-        self._redirect = _config(_to_tls, settings)
+        self._plain = _config(plain or to_tls, settings)
         self._state = ServerState()
         self._websockets: set[Upgraded] = set()
         self._arriving: set[asyncio.Task[None]] = set()
@@ -106,16 +107,17 @@ class Door:
         """Listen.
 
         Raises:
-            OSError: the port is taken, the address is not this machine's, or a file cannot be read.
-            ValueError: a file is not the PEM that it should be, or the key is another certificate's.
+            OSError: the port is taken, or the address is not this machine's.
+            ValueError: what was given is not the PEM that it should be, or the key is another certificate's.
         """
         settings = self._settings
+        chain, key = settings.certificate or (None, None)
         _allow_descriptors()
         self._native = _native.Door(
             settings.host,
             settings.port,
-            cert=None if settings.certificate is None else settings.certificate.read_bytes(),
-            key=None if settings.key is None else settings.key.read_bytes(),
+            cert=chain,
+            key=key,
             handshake_timeout=settings.handshake_within,
             max_connections=settings.max_connections,
         )
@@ -210,7 +212,7 @@ class Door:
     async def _arrive(self, stream: Stream, *, tls: bool) -> None:
         make = partial(self._make, self._config)
         if self._settings.certificate is not None and not tls:
-            make = partial(self._make, self._redirect, authorize=_only_tls)
+            make = partial(self._make, self._plain, authorize=_only_tls)
         make = partial(make, self._state, tls=tls, websockets=self._websockets)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(make, stream)
@@ -251,9 +253,7 @@ def _config(app: Callable[..., Any], settings: DoorSettings) -> Config:
     return config
 
 
-async def _to_tls(
-    scope: dict[str, Any], _: object, send: Callable[[dict[str, Any]], Awaitable[None]]
-) -> None:
+async def to_tls(scope: Scope, _: Receive, send: Send) -> None:
     """Send who comes without TLS to a door that has it."""
     host = dict(scope["headers"]).get(b"host", b"")
     query = b"?" + scope["query_string"] if scope["query_string"] else b""

@@ -14,7 +14,8 @@ from plait.hub.clients import LiveClients
 from plait.hub.connection import Connection
 from plait.hub.contracts import Principal
 from plait.hub.dispatch import Dispatch
-from plait.hub.door import Door, DoorSettings
+from plait.hub.door import Door, DoorSettings, to_tls
+from plait.hub.http import trust
 from plait.hub.http.app import make_app
 from plait.hub.metrics import Metrics
 from plait.hub.outbox import Traffic
@@ -29,11 +30,13 @@ from plait.hub.rooms.registry import Registry
 from plait.hub.rooms.signaling import Signaling
 from plait.hub.settings import Settings
 from plait.hub.store.sqlite import SqliteStore
+from plait.hub.tls.keeper import Keeper
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from plait.hub.contracts import Room
+    from plait.hub.tls.authority import Authority
     from plait.transport.base import Transport
 
 _log = structlog.get_logger("plait.hub")
@@ -83,6 +86,8 @@ class Hub:
             for thing in things.load(store.descriptions(), store.last_values()):
                 _log.warning("a stored description is not understood", thing=thing)
             self._auth = Authenticator(store.credentials, settings.origins)
+            self._certificates = await Keeper.open(settings)
+            handed_out = trust.routes(self._certificates.authority)
             app = make_app(
                 dispatch=dispatch,
                 things_known=things,
@@ -91,6 +96,7 @@ class Hub:
                 credentials=store.credentials,
                 metrics=metrics,
                 alive=lambda: store.marked("", "").future(),
+                handed_out=handed_out,
             )
 
             def opened(transport: Transport, principal: Principal) -> None:
@@ -103,9 +109,9 @@ class Hub:
                 settings=DoorSettings(
                     host=settings.host,
                     port=settings.port,
-                    certificate=settings.tls_cert,
-                    key=settings.tls_key,
+                    certificate=self._certificates.pair,
                 ),
+                plain=trust.plain(handed_out, to_tls),
             )
             metrics.clients = lambda: clients
             metrics.readings = lambda: properties.readings
@@ -113,6 +119,7 @@ class Hub:
             metrics.door = self._door.counters
             await self._door.start()
             self._revocations = await Revocations(store.credentials, clients).__aenter__()
+            self._certificates.start(self._door.reload)
         except BaseException:
             await store.close()
             raise
@@ -122,6 +129,7 @@ class Hub:
     async def __aexit__(self, *_: object) -> None:
         try:
             await self._revocations.__aexit__(*_)
+            await self._certificates.stop()
             self.clients.close()
             await self._door.stop()
         finally:
@@ -138,11 +146,16 @@ class Hub:
     @property
     def url(self) -> str:
         """Its address, for people and programs."""
-        scheme = "http" if self.settings.tls_cert is None else "https"
+        scheme = "http" if self._certificates.pair is None else "https"
         host = self.settings.host
         if host in ("", "0.0.0.0", "::"):  # noqa: S104 - every address of this machine; one of them is
             host = "127.0.0.1"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def authority(self) -> Authority | None:
+        """What vouches for it; None where its certificate is not its own."""
+        return self._certificates.authority
 
     # Credentials
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -23,7 +23,10 @@ class Settings(BaseSettings):
         host: where it listens; the loopback unless it is told otherwise.
         port: 0 takes a free one.
         data: the data folder, made for the owner alone.
+        tls: where its certificate comes from; "auto": files where they are given, else the hub's own
+            authority where it listens beyond the loopback, else none.
         tls_cert, tls_key: PEM files; both or neither.
+        tls_names: names and addresses under which it is reached, beside those that this machine knows.
         origins: origins of pages that may ask, beside the hub's own address (behind a proxy that changes
             Host).
         ice_servers: W3C `RTCIceServer` objects for both ends of a call, as JSON.
@@ -36,8 +39,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     data: Path = Field(default_factory=default_folder)
+    tls: Literal["auto", "off", "local", "files"] = "auto"
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_names: list[str] = []
     origins: list[str] = []
     ice_servers: list[dict[str, Any]] = []
     window: float = Field(default=60.0, gt=0, le=3600)

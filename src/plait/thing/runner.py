@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypedDict
 
 from plait.thing.service import Service
+from plait.transport.trust import trust
 from plait.wire.errors import (
     Forbidden,
     InvalidDescription,
@@ -43,6 +44,7 @@ class Options(TypedDict, total=False):
     hub: str | None
     token: str | None
     ssl: tls.SSLContext | None
+    ca: str | os.PathLike[str] | None
     folder: str | os.PathLike[str] | None
     mode: Literal["always", "wake"]
     every: float
@@ -53,6 +55,7 @@ async def serve(
     hub: str | None = None,
     token: str | Mapping[str, str] | None = None,
     ssl: tls.SSLContext | None = None,
+    ca: str | os.PathLike[str] | None = None,
     on_state: Callable[[Thing, Standing], None] | None = None,
     folder: str | os.PathLike[str] | None = None,
     mode: Literal["always", "wake"] = "always",
@@ -65,6 +68,8 @@ async def serve(
         hub: the hub's address; absent, that in `PLAIT_HUB`, or `http://127.0.0.1:8080`.
         token: the thing's token, or with several things, each one's by its id; absent, that in `PLAIT_TOKEN`.
         ssl: whom to trust for https.
+        ca: instead of it, a file with PEM certificates, or a hub's pin (`sha256:…`, as `plait hub ca` prints
+            it); absent, that in `PLAIT_CA`, or the system's authorities.
         on_state: told whenever a thing comes online ("online") and whenever it has no hub ("lost").
         folder: where things keep what must outlive this process (reports that the hub has not
             acknowledged, actions that were begun), each in a folder of its own; absent, in memory.
@@ -77,16 +82,17 @@ async def serve(
         InvalidDescription: the hub does not take a thing.
         SessionLost: another process serves a thing now.
         Busy: another process has a thing's folder open.
-        ValueError: `hub` is not an address.
+        ValueError: `hub` is not an address, or `ca` neither a file of certificates nor a pin.
         Exception: whatever a thing's `main` raised.
     """
     address = hub or os.environ.get("PLAIT_HUB") or DEFAULT_HUB
+    trusted = trust(ssl, ca)
     services = [
         Service(
             thing,
             address,
             _token_of(thing, token),
-            ssl=ssl,
+            ssl=trusted,
             on_state=None if on_state is None else partial(on_state, thing),
             folder=None if folder is None else Path(folder),
             every=every if mode == "wake" else None,
@@ -108,6 +114,7 @@ def run(
     hub: str | None = None,
     token: str | Mapping[str, str] | None = None,
     ssl: tls.SSLContext | None = None,
+    ca: str | os.PathLike[str] | None = None,
     folder: str | os.PathLike[str] | None = None,
     mode: Literal["always", "wake"] = "always",
     every: float = 300.0,
@@ -148,6 +155,7 @@ def run(
                 hub=hub,
                 token=token,
                 ssl=ssl,
+                ca=ca,
                 on_state=tell,
                 folder=folder or os.environ.get("PLAIT_STATE") or None,
                 mode=mode,

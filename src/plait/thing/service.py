@@ -23,7 +23,6 @@ from plait.wire import messages
 from plait.wire.errors import Busy, InvalidMessage, MessageTooLarge, PlaitError, from_problem
 
 if TYPE_CHECKING:
-    import ssl as tls
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from plait.thing.state_file import StateFile
     from plait.thing.thing import Thing
     from plait.transport.client import State
+    from plait.transport.trust import Trust
     from plait.wire.codec import Encoded
     from plait.wire.messages import Message
 
@@ -58,7 +58,7 @@ class Service:
         thing: the thing.
         hub: the hub's address, such as `http://127.0.0.1:8080`.
         token: the thing's token.
-        ssl: whom to trust for https.
+        ssl: whom to trust for https; None: the system's authorities.
         on_state: told whenever the thing comes online, and whenever the hub is lost.
         folder: where it keeps what must outlive this process; None to keep it in memory.
         every: seconds from one wake to the next; None for a thing that stays connected.
@@ -73,7 +73,7 @@ class Service:
         hub: str,
         token: str | None,
         *,
-        ssl: tls.SSLContext | None = None,
+        ssl: Trust | None = None,
         on_state: Callable[[Standing], None] | None = None,
         folder: Path | None = None,
         every: float | None = None,

@@ -18,17 +18,18 @@ from plait.transport import websocket
 from plait.transport.conversation import Conversation
 from plait.transport.reconnect import NEXT, Backoff, Phase
 from plait.transport.requests import Requests
+from plait.transport.trust import PinnedRoot
 from plait.wire import messages
 from plait.wire.codec import Encoded
 from plait.wire.errors import ActionFailed, Busy, PlaitError, SessionLost, Timeout, Unauthorized, from_problem
 from plait.wire.session import Session
 
 if TYPE_CHECKING:
-    import ssl as tls
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
     from plait.transport.base import Transport
+    from plait.transport.trust import Trust
     from plait.wire.greeting import Opened
     from plait.wire.messages import Message
 
@@ -68,7 +69,7 @@ class Client:
         token: str | None = None,
         cookie: str | None = None,
         software: str = "",
-        ssl: tls.SSLContext | None = None,
+        ssl: Trust | None = None,
         binary: bool = False,
         dial: Dial | None = None,
         on_progress: Callable[[], None] | None = None,
@@ -87,7 +88,7 @@ class Client:
             token: the bearer token.
             cookie: instead of it, a browser's session.
             software: name and version, for the hub's logs.
-            ssl: whom to trust for wss.
+            ssl: whom to trust for wss; None: the system's authorities.
             binary: speak MessagePack instead of JSON.
             dial: opens the transport, instead of a WebSocket to `url`.
             on_progress: called when the hub may have acknowledged something.
@@ -257,12 +258,13 @@ class Client:
 
     # Connections
 
-    def _websocket(self, token: str | None, cookie: str | None, ssl: tls.SSLContext | None) -> Dial:
+    def _websocket(self, token: str | None, cookie: str | None, ssl: Trust | None) -> Dial:
         names = (messages.SUBPROTOCOL_JSON if self._text else messages.SUBPROTOCOL_MSGPACK,)
 
-        def dial(on_open: Callable[[Transport], None]) -> Awaitable[object]:
-            return websocket.connect(
-                self._url, token=token, cookie=cookie, ssl=ssl, subprotocols=names, on_open=on_open
+        async def dial(on_open: Callable[[Transport], None]) -> object:
+            context = await ssl.context(self._url) if isinstance(ssl, PinnedRoot) else ssl
+            return await websocket.connect(
+                self._url, token=token, cookie=cookie, ssl=context, subprotocols=names, on_open=on_open
             )
 
         return dial

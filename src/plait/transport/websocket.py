@@ -8,6 +8,7 @@ returns; from `on_open` on, both ends hold a `WebSocketTransport`. A listener se
 from __future__ import annotations
 
 import asyncio
+import ssl as tls
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -21,7 +22,6 @@ from plait.wire.errors import Forbidden, Problem, Unauthorized
 from plait.wire.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 
 if TYPE_CHECKING:
-    import ssl as tls
     from collections.abc import Callable, Sequence
 
 MAX_FRAME: Final = 4 << 20
@@ -271,6 +271,12 @@ async def connect(
         raise ValueError(f"Not a WebSocket URL: {url}") from error
     except picows.WSHandshakeError as error:
         raise _refusal(url, error) from error
+    except tls.SSLCertVerificationError as error:
+        told = (
+            f"the certificate of {url} is not trusted here: {error.verify_message.rstrip('.')} "
+            "(a hub's own authority is trusted by PLAIT_CA, which `plait hub ca` prints)"
+        )
+        raise tls.SSLCertVerificationError(error.errno, told) from error
     if not isinstance(listener, WebSocketTransport) or not listener.opened:
         # picows takes a socket that closes before the answer for a handshake that is done.
         raise TransportClosed(f"{url} broke off before the WebSocket was open")

@@ -2,12 +2,13 @@
 
 # No `annotations` from the future here: FastAPI reads them.
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import metadata
 from typing import Final
 
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 
 from plait.hub.auth import Authenticator
 from plait.hub.contracts import Access, Principal, Things
@@ -31,6 +32,7 @@ def make_app(
     credentials: Credentials,
     metrics: Metrics,
     alive: Callable[[], Awaitable[object]],
+    handed_out: Sequence[BaseRoute] = (),
 ) -> FastAPI:
     """Return the application.
 
@@ -42,6 +44,7 @@ def make_app(
         credentials: for logging in, and to be taken back.
         metrics: what /metrics tells.
         alive: returns when the store has taken a write.
+        handed_out: routes to what makes browsers and devices trust this hub.
     """
     app = FastAPI(
         title="Plait hub",
@@ -77,5 +80,6 @@ def make_app(
     async def _metrics() -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
+    app.router.routes.extend(handed_out)
     page.install(app)
     return app
