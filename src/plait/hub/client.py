@@ -65,14 +65,15 @@ class LiveClient:
     Attributes:
         working: requests of its own that are being worked on.
         asleep: until when it sleeps, by its own word.
+        authority: by which name and port it called this hub last, as it says.
         credential: the id of the credential that its last connection came with.
         revoked: whether that was taken back.
     """
 
     __slots__ = (
         *("_ack_timer", "_asks", "_bus", "_lost", "_sweeper", "_topics", "_untold"),
-        *("asleep", "credential", "expiry", "outbox", "principal", "revoked", "session", "text"),
-        *("transport", "working"),
+        *("asleep", "authority", "credential", "expiry", "outbox", "principal", "revoked", "session"),
+        *("text", "transport", "working"),
     )
 
     def __init__(
@@ -90,6 +91,7 @@ class LiveClient:
         self.outbox = Outbox(self.session, self._overflow, traffic)
         self.transport: Transport | None = None
         self.text = True
+        self.authority = ""
         self.expiry: asyncio.TimerHandle | None = None
         self.asleep: datetime | None = None
         self._bus = bus
@@ -117,6 +119,7 @@ class LiveClient:
         """Go on over this connection."""
         self.transport = transport
         self.text = transport.text
+        self.authority = transport.authority
         self.outbox.attach(transport)
         transport.on_writable = self.outbox.flush
 

@@ -149,6 +149,10 @@ class Client(Caller, Protocol):
     def connected(self) -> bool:
         """Whether a connection carries it now."""
 
+    @property
+    def authority(self) -> str:
+        """The host and port by which its connection called this hub, as its Host header says."""
+
     def tell(self, notice: Notice) -> None:
         """Send a notification. A client that does not read loses its session; nobody else notices."""
 
@@ -203,6 +207,27 @@ class Clients(Protocol):
 
     def asleep(self, thing: str) -> datetime | None:
         """Return until when a thing sleeps, if it does."""
+
+
+class CallServers(Protocol):
+    """Which STUN and TURN servers the two ends of a call, or of a link, may use; `rooms/ice` is it."""
+
+    def opened(self, call: str, thing: str, ends: tuple[Client, Client]) -> None:
+        """Note who is in a call, or in it again."""
+
+    def servers(self, call: str, end: Client) -> list[dict[str, Any]]:
+        """Return W3C `RTCIceServer` objects for one end, with credentials of this call's."""
+
+    def heard(self, call: str, end: Client, signal: Any) -> None:
+        """Look at a signal of this end's for candidates: the other end's relays may send to them."""
+
+    def over(self, call: str, *, back_within: float = 0.0) -> None:
+        """Note that a call is over: its relays end, at once or unless it is opened again in these seconds."""
+
+
+def link_key(link: str) -> str:
+    """Return what `CallServers` knows a link by: apps may choose its id, and it must not be a call's."""
+    return f"link/{link}"
 
 
 # Things

@@ -21,6 +21,8 @@ class Transport(Protocol):
     Attributes:
         text: messages travel as JSON in text frames; otherwise as MessagePack in binary ones.
         peer: the far end's address, for logs.
+        authority: at the listening end, the name and port by which the far end called us (the Host header of
+            RFC 9110, section 7.2), as it says; empty where that is not known.
         on_message: called with each whole message, in order.
         on_close: called with the close code (RFC 6455, section 7.4; 1006 where the connection just broke) and
             the reason.
@@ -29,6 +31,7 @@ class Transport(Protocol):
 
     text: bool
     peer: str
+    authority: str
     on_message: Callable[[bytes], None]
     on_close: Callable[[int, str], None]
     on_writable: Callable[[], None]

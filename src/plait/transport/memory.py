@@ -29,6 +29,7 @@ class MemoryTransport:
     def __init__(self, *, text: bool, delay: float, break_after: int | None, peer: str) -> None:
         self.text = text
         self.peer = peer
+        self.authority = ""
         self.on_message: Callable[[bytes], None] = _ignore
         self.on_close: Callable[[int, str], None] = _ignore
         self.on_writable: Callable[[], None] = _ignore

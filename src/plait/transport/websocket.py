@@ -55,18 +55,22 @@ class WebSocketTransport(WSListener):
 
     __slots__ = (
         *("_closing", "_cut", "_fragments", "_on_open", "_paused", "_type", "_ws"),
-        *("on_close", "on_message", "on_writable", "opened", "peer", "text"),
+        *("authority", "on_close", "on_message", "on_writable", "opened", "peer", "text"),
     )
 
-    def __init__(self, *, text: bool, on_open: Callable[[WebSocketTransport], None]) -> None:
+    def __init__(
+        self, *, text: bool, on_open: Callable[[WebSocketTransport], None], authority: str = ""
+    ) -> None:
         """Make one end.
 
         Args:
             text: what the subprotocol says; a frame of the other kind closes with 1003.
             on_open: called once the handshake is done, to set the callbacks before anything arrives.
+            authority: see `Transport`.
         """
         self.text = text
         self.peer = ""
+        self.authority = authority
         self.opened = False
         self.on_message: Callable[[bytes], None] = _ignore
         self.on_close: Callable[[int, str], None] = _ignore
@@ -205,7 +209,10 @@ def accept(
         return picows.WSUpgradeResponseWithListener(refusal, None)
     response = picows.WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": chosen})
     return picows.WSUpgradeResponseWithListener(
-        response, WebSocketTransport(text=_TEXT_OF[chosen], on_open=on_open)
+        response,
+        WebSocketTransport(
+            text=_TEXT_OF[chosen], on_open=on_open, authority=str(request.headers.get("Host", ""))
+        ),
     )
 
 

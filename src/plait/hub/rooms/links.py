@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
-from plait.hub.contracts import PATIENCE, Notice, Operation, Quiet
+from plait.hub.contracts import PATIENCE, Notice, Operation, Quiet, link_key
 from plait.wire.codec import Encoded
 from plait.wire.errors import Busy, Forbidden, InvalidMessage, LinkLost
 from plait.wire.messages import END_LINK, LINK, OPEN_LINK, new_id, notification, now, response
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from plait.hub.contracts import Access, Client, Clients, Later, Things
+    from plait.hub.contracts import Access, CallServers, Client, Clients, Later, Things
     from plait.wire.messages import Message
 
 _MOST: Final = 64
 """Links that one client may have open."""
 
 _LONGEST_ID: Final = 64
+
+BACK_WITHIN: Final = 120.0
+"""Seconds for which relays of a link go on that the hub does not carry: as long as a thing keeps the link."""
 
 
 @dataclass(slots=True)
@@ -45,16 +46,16 @@ class Links(Quiet):
 
     Args:
         things, access, clients: see `hub/contracts`.
-        ice_servers: W3C `RTCIceServer` objects, handed to both ends.
+        servers: STUN and TURN servers for both ends.
     """
 
     def __init__(
-        self, things: Things, *, access: Access, clients: Clients, ice_servers: Sequence[dict[str, Any]]
+        self, things: Things, *, access: Access, clients: Clients, servers: CallServers
     ) -> None:
         self._things = things
         self._access = access
         self._clients = clients
-        self._ice_servers = list(ice_servers)
+        self._servers = servers
         self._routes: dict[str, _Route] = {}
         self._by_client: dict[str, set[str]] = {}
         self.operations = (
@@ -88,17 +89,21 @@ class Links(Quiet):
         for end in (route.app, route.thing):
             self._by_client.setdefault(end.id, set()).add(route.id)
         deadline = now() + PATIENCE if message.deadline is UNSET else message.deadline
-        given = {"versions": asked.get("versions", []), "iceServers": self._ice_servers}
+        key = link_key(route.id)
+        self._servers.opened(key, route.thing_id, (route.app, route.thing))
+        servers = self._servers.servers(key, route.thing)
+        given = {"versions": asked.get("versions", []), "iceServers": servers}
         question = route.thing.question(OPEN_LINK, thing_id=route.thing_id, call=route.id, input=given)
         try:
             answer = await route.thing.ask(question, deadline)
         except BaseException:
             self._drop(route)
+            self._servers.over(key, back_within=BACK_WITHIN)
             raise
         if self._routes.get(route.id) is not route:
             raise LinkLost("an end of the link has gone meanwhile")
         output = answer.output if isinstance(answer.output, dict) else {}
-        opened = {**output, "link": route.id, "iceServers": self._ice_servers}
+        opened = {**output, "link": route.id, "iceServers": self._servers.servers(key, route.app)}
         return response(message, output=opened, call=route.id)
 
     def _packet(self, client: Client, message: Message) -> None:
@@ -114,6 +119,7 @@ class Links(Quiet):
         other = None if route is None else route.other(client)
         if route is not None and other is not None:
             self._drop(route)
+            self._servers.over(link_key(route.id))
             told = message.data if isinstance(message.data, dict) else {}
             _tell(other, route, str(told.get("reason", "")), final=True)
 
@@ -136,6 +142,7 @@ class Links(Quiet):
             route = self._routes[link_id]
             other = route.other(client)
             self._drop(route)
+            self._servers.over(link_key(link_id), back_within=0.0 if client.revoked else BACK_WITHIN)
             if other is not None:
                 why = "access was taken back" if client.revoked else "the other end's session is over"
                 _tell(other, route, why, final=client.revoked)

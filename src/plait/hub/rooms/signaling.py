@@ -18,10 +18,9 @@ from plait.wire.errors import Busy, Forbidden, InvalidMessage
 from plait.wire.messages import OPEN_CALL, SIGNAL, new_id, notification, now, response
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from plait.hub.contracts import (
         Access,
+        CallServers,
         Client,
         Clients,
         Later,
@@ -52,16 +51,16 @@ class Signaling(Quiet):
 
     Args:
         things, access, clients: see `hub/contracts`.
-        ice_servers: W3C `RTCIceServer` objects, handed to both ends.
+        servers: STUN and TURN servers for both ends.
     """
 
     def __init__(
-        self, things: Things, *, access: Access, clients: Clients, ice_servers: Sequence[dict[str, Any]]
+        self, things: Things, *, access: Access, clients: Clients, servers: CallServers
     ) -> None:
         self._things = things
         self._access = access
         self._clients = clients
-        self._ice_servers = list(ice_servers)
+        self._servers = servers
         self._calls: dict[str, _Call] = {}
         self._by_client: dict[str, set[str]] = {}
         self.operations = (
@@ -83,24 +82,29 @@ class Signaling(Quiet):
         self._calls[call.id] = call
         for end in (client, thing):
             self._by_client.setdefault(end.id, set()).add(call.id)
-        return response(message, output={"call": call.id, "iceServers": self._ice_servers})
+        self._servers.opened(call.id, record.id, (client, thing))
+        servers = self._servers.servers(call.id, client)
+        return response(message, output={"call": call.id, "iceServers": servers})
 
     def _request(self, client: Client, message: Message) -> Later:
         call, other = self._find(client, message)
         data = message.data
+        self._servers.heard(call.id, client, data)
         if other is call.thing and not call.greeted and isinstance(data, dict):
             call.greeted = True
-            data = {**data, "iceServers": self._ice_servers}
+            data = {**data, "iceServers": self._servers.servers(call.id, other)}
         return self._ask(message, call, other, data)
 
     async def _ask(self, message: Message, call: _Call, other: Client, data: Any) -> Message:
         deadline = now() + PATIENCE if message.deadline is UNSET else message.deadline
         question = other.question(SIGNAL, thing_id=call.thing_id, call=call.id, data=data)
         answer = await other.ask(question, deadline)
+        self._servers.heard(call.id, other, answer.output)
         return response(message, output=answer.output, call=call.id)
 
     def _notify(self, client: Client, message: Message) -> None:
         call, other = self._find(client, message)
+        self._servers.heard(call.id, client, message.data)
         signal = notification(SIGNAL, thing_id=call.thing_id, call=call.id, data=message.data)
         other.tell(Notice(Encoded(signal)))
         if isinstance(message.data, dict) and message.data.get("type") == "bye":
@@ -115,6 +119,7 @@ class Signaling(Quiet):
 
     def _drop(self, call: _Call) -> None:
         self._calls.pop(call.id, None)
+        self._servers.over(call.id)
         for end in (call.viewer, call.thing):
             calls = self._by_client.get(end.id)
             if calls is not None:
