@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from plait.hub import relays
 from plait.hub.access import OwnerAccess
 from plait.hub.affordances import read_description
 from plait.hub.auth import Authenticator
@@ -23,6 +24,7 @@ from plait.hub.revocations import Revocations
 from plait.hub.rooms.actions import Actions
 from plait.hub.rooms.events import Events
 from plait.hub.rooms.history import History
+from plait.hub.rooms.ice import IceServers
 from plait.hub.rooms.links import Links
 from plait.hub.rooms.pictures import Pictures
 from plait.hub.rooms.properties import Properties
@@ -70,6 +72,7 @@ class Hub:
             things = Registry(read_description, store=store, bus=bus, access=access, clients=clients)
             properties = Properties(things, store=store, bus=bus, access=access, clients=clients)
             actions = Actions(things, store=store, access=access, clients=clients)
+            servers = IceServers(settings.ice_servers, relays.configured(settings))
             # The hub's rooms. A new one is a file in rooms/ and a row here.
             rooms: tuple[Room, ...] = (
                 things,
@@ -77,9 +80,10 @@ class Hub:
                 actions,
                 History(things, store=store, access=access),
                 Events(things, store=store, bus=bus, access=access),
-                Signaling(things, access=access, clients=clients, ice_servers=settings.ice_servers),
-                Links(things, access=access, clients=clients, ice_servers=settings.ice_servers),
+                Signaling(things, access=access, clients=clients, servers=servers),
+                Links(things, access=access, clients=clients, servers=servers),
                 Pictures(things, access=access, clients=clients),
+                servers,
             )
             clients.rooms = rooms
             dispatch = Dispatch(rooms)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from plait.hub.turn_settings import TurnSettings
 
 
 def default_folder() -> Path:
@@ -16,8 +18,8 @@ def default_folder() -> Path:
     return Path(base) / "plait"
 
 
-class Settings(BaseSettings):
-    """A hub's settings.
+class Settings(TurnSettings):
+    """A hub's settings; those of STUN and TURN are in `turn_settings`.
 
     Attributes:
         host: where it listens; the loopback unless it is told otherwise.
@@ -29,7 +31,7 @@ class Settings(BaseSettings):
         tls_names: names and addresses under which it is reached, beside those that this machine knows.
         origins: origins of pages that may ask, beside the hub's own address (behind a proxy that changes
             Host).
-        ice_servers: W3C `RTCIceServer` objects for both ends of a call, as JSON.
+        ice_servers: further W3C `RTCIceServer` objects for both ends of a call, as JSON.
         window: seconds for which the session of a client that broke off is kept.
         owner: the name of the user whom the login link logs in.
     """
@@ -42,8 +44,8 @@ class Settings(BaseSettings):
     tls: Literal["auto", "off", "local", "files"] = "auto"
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    tls_names: list[str] = []
-    origins: list[str] = []
-    ice_servers: list[dict[str, Any]] = []
+    tls_names: list[str] = Field(default_factory=list)
+    origins: list[str] = Field(default_factory=list)
+    ice_servers: list[dict[str, Any]] = Field(default_factory=list)
     window: float = Field(default=60.0, gt=0, le=3600)
     owner: str = Field(default="owner", min_length=1, max_length=100)

@@ -149,6 +149,7 @@ def candidates(signal: Any) -> Iterator[tuple[str, int]]:
             address = ipaddress.ip_address(found[1])
         except ValueError:
             continue
+        address = getattr(address, "ipv4_mapped", None) or address  # RFC 4291, section 2.5.5.2
         port = int(found[2])
         if 0 < port < 1 << 16 and not (address.is_multicast or address.is_unspecified):
             yield str(address), port

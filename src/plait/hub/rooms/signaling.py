@@ -54,9 +54,7 @@ class Signaling(Quiet):
         servers: STUN and TURN servers for both ends.
     """
 
-    def __init__(
-        self, things: Things, *, access: Access, clients: Clients, servers: CallServers
-    ) -> None:
+    def __init__(self, things: Things, *, access: Access, clients: Clients, servers: CallServers) -> None:
         self._things = things
         self._access = access
         self._clients = clients
