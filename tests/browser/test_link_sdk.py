@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shutil
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,13 +14,17 @@ import pytest
 from playwright.async_api import async_playwright
 
 from plait.cli import chromium
+from plait.gallery.shelf import Shelf
 from plait.link.direct import Direct
 from plait.testing import HubProcess, running_hub, served
 from plait.thing import Thing
 from plait.wire.errors import LinkLost
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from plait.link import Channel, Link
+    from plait.testing import AnyHub
 
 WEB = Path(__file__).parents[2] / "web"
 
@@ -120,26 +124,46 @@ async def test_in_node_through_the_hub(tmp_path):
     async with AsyncExitStack() as stack:
         hub = await stack.enter_async_context(HubProcess(tmp_path))
         await stack.enter_async_context(served(robot, hub=hub))
-        vitest = await asyncio.create_subprocess_exec(
-            "node", "node_modules/vitest/vitest.mjs", "run", "sdk/tests/real-link.test.ts",
-            cwd=WEB, stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"PLAIT_HUB": hub.url, "PLAIT_TOKEN": hub.user_token(), "NO_COLOR": "1"},
-        )  # fmt: skip
-        telling = asyncio.create_task(vitest.communicate())
-        killing = asyncio.create_task(robot.to_kill.wait())
-        try:
+        async with vitest("real-link", hub) as telling:
+            killing = asyncio.create_task(robot.to_kill.wait())
             await asyncio.wait({telling, killing}, timeout=90, return_when=asyncio.FIRST_COMPLETED)
+            killing.cancel()
             if robot.to_kill.is_set():
                 await hub.kill()
                 await hub.start()
-            words, _ = await asyncio.wait_for(telling, 60)
-        finally:
-            killing.cancel()
-            with suppress(ProcessLookupError):
-                vitest.terminate()
-            await vitest.wait()
-    assert vitest.returncode == 0, words.decode()
-    assert "5 passed" in words.decode()
+            assert "5 passed" in await asyncio.wait_for(telling, 60)
+
+
+async def test_files_in_node(tmp_path):
+    shelf = Shelf("urn:dev:shelf", folder=tmp_path / "shelf")
+    async with (
+        running_hub(tmp_path / "hub") as hub,
+        served(shelf, hub=hub),
+        vitest("real-files", hub) as telling,
+    ):
+        assert "4 passed" in await asyncio.wait_for(telling, 60)
+
+
+@asynccontextmanager
+async def vitest(name: str, hub: AnyHub) -> AsyncIterator[asyncio.Task[str]]:
+    """Run a test of the SDK's, and give what it says."""
+    process = await asyncio.create_subprocess_exec(
+        "node", "node_modules/vitest/vitest.mjs", "run", f"sdk/tests/{name}.test.ts",
+        cwd=WEB, stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PLAIT_HUB": hub.url, "PLAIT_TOKEN": hub.user_token(), "NO_COLOR": "1"},
+    )  # fmt: skip
+
+    async def told() -> str:
+        words, _ = await process.communicate()
+        return words.decode()
+
+    telling = asyncio.create_task(told())
+    try:
+        yield telling
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await telling
 
 
 class Relay:

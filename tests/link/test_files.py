@@ -207,3 +207,44 @@ async def test_one_that_is_not_there(box, tmp_path):
     async with link_to(box, direct=False) as link:
         with pytest.raises(FileNotFoundError):
             await send_file(link, tmp_path / "nothing")
+
+
+async def test_a_sender_that_gives_up_is_heard_and_what_came_is_kept(box, tmp_path):
+    file = a_file(tmp_path, 20_000_000)
+    under_way = asyncio.Event()
+    async with link_to(box, direct=False) as link:
+        sending = asyncio.create_task(
+            send_file(link, file, progress=lambda done, _: under_way.set() if done > 1_000_000 else None)
+        )
+        await asyncio.wait_for(under_way.wait(), WITHIN)
+        sending.cancel()
+        error = await came(box)
+        assert isinstance(error, FileDamaged)
+        assert "gave the file up" in str(error)
+        (part,) = box.folder.glob(".*.part")
+        kept = part.stat().st_size
+        assert 1_000_000 <= kept < 20_000_000
+        steps = []
+        await asyncio.wait_for(send_file(link, file, progress=lambda *step: steps.append(step[0])), WITHIN)
+        assert (await came(box)).read_bytes() == file.read_bytes()
+    assert min(steps) >= kept, "nothing was sent twice"
+
+
+async def test_a_refusal_in_between_is_heard_at_once(box, tmp_path):
+    box.gives = a_file(tmp_path, 20_000_000)
+    async with link_to(box, direct=False) as link:
+        channel = await asyncio.wait_for(link.accept("file/"), WITHIN)
+        await channel.receive()
+        await channel.send('{"start": 0}')
+        await channel.receive()
+        refused = {
+            "type": "urn:plait:problem:forbidden",
+            "title": "",
+            "status": 403,
+            "detail": "the disk is full",
+        }
+        await channel.send(json.dumps({"error": refused}))
+        channel.finish()
+        channel.on_message = lambda _: None
+        await asyncio.wait_for(link.closed.wait(), 10)
+        assert "the disk is full" in str(link.error)

@@ -45,6 +45,7 @@ const SHIPPED = [
   "@preact/signals-core",
   "uplot",
   "lucide",
+  "@noble/hashes",
   "@fontsource-variable/inter",
 ] as const;
 

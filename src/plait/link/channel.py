@@ -91,6 +91,11 @@ class Channel(_Ending):
         """Bytes that the far end has not acknowledged."""
         return self._link.buffered(self.name)
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait to be received."""
+        return len(self._inbox)
+
     def send_nowait(self, data: bytes | bytearray | memoryview | str) -> None:
         """Send a message now.
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from plait.wire.errors import FileDamaged, Forbidden, InvalidMessage, PlaitError, from_problem
+from plait.wire.errors import FileDamaged, Forbidden, InvalidMessage, LinkLost, PlaitError, from_problem
 from plait.wire.messages import new_id
 
 if TYPE_CHECKING:
@@ -89,11 +89,17 @@ async def send_file(link: Link, file: str | os.PathLike[str], *, progress: Progr
     path = Path(file)
     size, digest = await asyncio.to_thread(_measure, path)
     channel = link.channel(PREFIX + new_id(), priority=PRIORITY)
-    offer = Offer(path.name, size, digest)
+    try:
+        await _send(channel, path, Offer(path.name, size, digest), progress)
+    finally:
+        channel.finish()  # where not all has gone, this says that no more comes
+
+
+async def _send(channel: Channel, path: Path, offer: Offer, progress: Progress | None) -> None:
     await channel.send(msgspec.json.encode(offer).decode())
     start = (await _answer(channel)).start or 0
-    if not 0 <= start <= size:
-        raise InvalidMessage(f"the far end wants the file from byte {start} on, and it has {size}")
+    if not 0 <= start <= offer.size:
+        raise InvalidMessage(f"the far end wants the file from byte {start} on, and it has {offer.size}")
     sent = start
     source = await asyncio.to_thread(path.open, "rb")
     with source:
@@ -102,11 +108,14 @@ async def send_file(link: Link, file: str | os.PathLike[str], *, progress: Progr
             await channel.send(piece)
             sent += len(piece)
             if progress is not None:
-                progress(sent - channel.buffered, size)
+                progress(sent - channel.buffered, offer.size)
+            if channel.waiting and sent < offer.size:
+                await _answer(channel)  # raises what it says of the rest
+                raise InvalidMessage("the far end has the file before it was sent")
     channel.finish()
     await _answer(channel)
     if progress is not None:
-        progress(size, size)
+        progress(offer.size, offer.size)
 
 
 async def _answer(channel: Channel) -> Answer:
@@ -144,13 +153,20 @@ async def receive_file(
 
     Raises:
         OSError: it cannot be written.
-        FileDamaged: what came is not what was offered; it is thrown away, and the sender is told.
+        FileDamaged: what came is not what was offered; it is thrown away, and the sender is told. Or the
+            sender gave it up; what has come is kept.
         InvalidMessage: the offer cannot be read, or more came than was offered.
         LinkLost: the link is over; what has come is kept for the next time.
     """
     channel = await link.accept(PREFIX)
     try:
         return await _receive(channel, Path(folder), limit, progress)
+    except LinkLost as error:
+        if link.closed.is_set():
+            raise
+        given_up = FileDamaged("the sender gave the file up before all of it had come")
+        _refuse(channel, given_up)
+        raise given_up from error
     except OSError as error:
         _refuse(channel, Forbidden(f"it cannot be written: {error.strerror or error}"))
         raise
@@ -160,11 +176,16 @@ async def receive_file(
 
 
 def _refuse(channel: Channel, error: PlaitError) -> None:
+    channel.on_message = _drop  # what still comes; its sender goes on until it reads this
     try:
         channel.send_nowait(msgspec.json.encode(Answer(error=msgspec.to_builtins(error.problem()))).decode())
         channel.finish()
     except PlaitError:
         return  # there is nobody to tell any more
+
+
+def _drop(message: bytes | str) -> None:
+    del message
 
 
 async def _receive(channel: Channel, folder: Path, limit: int, progress: Progress | None) -> Path:

@@ -8,6 +8,17 @@ export { type ConnectOptions, connect, Home, type SessionEvent, type UnknownOutc
 export type { Choice, PathName, PathState } from "./link/better.ts";
 export { Channel, type Payload, Values } from "./link/channel.ts";
 export * as linkCore from "./link/core/index.ts";
+export {
+  type FileOptions,
+  Kept,
+  OfferedFile,
+  offeredFile,
+  type Progress,
+  type ReceiveFileOptions,
+  receiveFile,
+  type SendFileOptions,
+  sendFile,
+} from "./link/files.ts";
 export { type ChannelOptions, Link } from "./link/link.ts";
 export type { LinkOptions } from "./link/open.ts";
 export type { Json, Message, Problem } from "./messages.ts";

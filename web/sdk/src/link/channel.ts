@@ -85,6 +85,11 @@ export class Channel extends Ending {
     return this.link.buffered(this.name);
   }
 
+  /** Messages that wait to be received. */
+  get waiting(): number {
+    return this.#inbox.length;
+  }
+
   /**
    * Send a message now. Throws `busy` where 8 MiB wait already, `message-too-large` (64 MiB, or 15 KiB of a datagram,
    * are the most), `link-lost` where the link is over, `link-violation` where the channel has ended so.
