@@ -134,18 +134,24 @@ class Chromium:
         self._browser = browser
 
     @asynccontextmanager
-    async def page(self, servers: list[dict[str, str]]) -> AsyncIterator[ChromiumEnd]:
-        """Open a page, without a past."""
+    async def context(self) -> AsyncIterator[Any]:
+        """Give a context without a past."""
         context = await self._browser.new_context()
-        page = await context.new_page()
-        end = ChromiumEnd(page)
-        await page.expose_function("tell", end.told.put_nowait)
-        await page.evaluate(f"() => {{ {SCRIPT} }}")
-        await page.evaluate("(servers) => begin(servers)", servers)
         try:
-            yield end
+            yield context
         finally:
             await context.close()
+
+    @asynccontextmanager
+    async def page(self, servers: list[dict[str, str]]) -> AsyncIterator[ChromiumEnd]:
+        """Open a page, without a past."""
+        async with self.context() as context:
+            page = await context.new_page()
+            end = ChromiumEnd(page)
+            await page.expose_function("tell", end.told.put_nowait)
+            await page.evaluate(f"() => {{ {SCRIPT} }}")
+            await page.evaluate("(servers) => begin(servers)", servers)
+            yield end
 
 
 @asynccontextmanager

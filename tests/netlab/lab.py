@@ -102,6 +102,7 @@ class Place:
 
     def __init__(self, lab: Lab, name: str, number: int, nat: str, way: Way, *, ipv6: bool) -> None:
         self.name = name
+        self._loss = way.loss
         self._closing = ExitStack()
         self._here = self._namespace()
         outer = f"{PUBLIC}.{number}"
@@ -147,6 +148,36 @@ class Place:
         assert process.stdout.readline() == b"up\n", "the delay did not start"
         for table in ("iptables-legacy", "ip6tables-legacy"):
             self._router.run(table, "-A", "FORWARD", "-j", "NFQUEUE", "--queue-num", "7")
+
+    def become(self, nat: str) -> None:
+        """Be behind a NAT of another kind from now on; what the old one knew is forgotten."""
+        self._router.run("nft", "flush", "ruleset")
+        self._router.run("nft", "-f", "-", text=rules(nat, self.address, self._loss))
+        self.forget()
+
+    def forget(self) -> None:
+        """Have the NAT forget all connections, as one does that was idle too long or was restarted."""
+        self._router.run("conntrack", "-F")
+
+    def move(self, number: int) -> None:
+        """Come to another network: another address, by another router's side of the NAT.
+
+        Args:
+            number: of the network, 1 to 254: the address is 10.NUMBER.0.2.
+        """
+        self.leave()
+        self.address = f"10.{number}.0.2"
+        self._router.run("ip", "addr", "add", f"10.{number}.0.1/24", "dev", "lan")
+        self.come_back()
+
+    def leave(self) -> None:
+        """Lose the address, and with it the way out."""
+        self._here.run("ip", "addr", "flush", "dev", "eth0")
+
+    def come_back(self) -> None:
+        """Have the address again."""
+        self._here.run("ip", "addr", "add", f"{self.address}/24", "dev", "eth0")
+        self._here.run("ip", "route", "replace", "default", "via", self.address[:-1] + "1")
 
     def enter(self) -> tuple[str, ...]:
         """Return what goes before a command for it to run here."""
