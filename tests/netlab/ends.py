@@ -134,9 +134,9 @@ class Chromium:
         self._browser = browser
 
     @asynccontextmanager
-    async def context(self) -> AsyncIterator[Any]:
-        """Give a context without a past."""
-        context = await self._browser.new_context()
+    async def context(self, **options: Any) -> AsyncIterator[Any]:
+        """Give a context without a past; its options are playwright's."""
+        context = await self._browser.new_context(**options)
         try:
             yield context
         finally:

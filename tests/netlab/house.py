@@ -153,18 +153,22 @@ class House:
     @asynccontextmanager
     async def page(self) -> AsyncIterator[Page]:
         """Have Chromium show the camera's page."""
-        async with chromium(self.viewer, self._folder) as browser, browser.context() as context:
+        async with (
+            chromium(self.viewer, self._folder) as browser,
+            browser.context(ignore_https_errors=True) as context,
+        ):
             page = await context.new_page()
             await page.goto(self.ready["login"])
             await page.get_by_test_id("house").wait_for(timeout=20_000)
             yield page
 
     async def _start(self, place: Place, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
+        shared = {"PYTHONPATH": f"{ROOT}/src", "PLAIT_CA": f"{self._folder}/hub/tls/root.crt"}
         process = await place.start(
             sys.executable, *arguments,
             stdout=asyncio.subprocess.PIPE,
             stderr=None if os.environ.get("PLAIT_LAB_LOUD") else asyncio.subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": f"{ROOT}/src"} | environment,
+            env=os.environ | shared | environment,
         )  # fmt: skip
         self._stack.push_async_callback(_end, process)
         return process
