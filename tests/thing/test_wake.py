@@ -4,10 +4,11 @@ import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from plait.app import connect
-from plait.testing import connected, running_hub
+from plait.testing import HubProcess, connected, running_hub
 from plait.thing import Thing, action, event, prop, serve
 from plait.thing.answers import Answers
 from plait.wire.errors import Expired, Offline, Timeout
@@ -97,6 +98,27 @@ async def test_a_command_waits_for_the_wake(tmp_path):
         woken = sensor.wakes
         assert await proxy.invoke("unlock", timeout=20) == 1
         assert sensor.wakes > woken
+
+
+async def test_a_command_waits_for_the_wake_while_the_hub_is_killed_and_started(tmp_path):
+    sensor = Sensor()
+    async with HubProcess(tmp_path / "hub") as hub, sleeping(sensor, hub, tmp_path, every=4):
+        headers = {"authorization": f"Bearer {hub.user_token()}", "idempotency-key": "once"}
+        unlock = f"/things/{sensor.id}/actions/unlock"
+        async with httpx.AsyncClient(base_url=hub.url, headers=headers, timeout=20) as http:
+            async with connected(hub) as home:
+                await asleep(home, await home.wait_for("Sensor", timeout=10))
+            sensor.may_wake.clear()
+            asking = asyncio.create_task(http.post(unlock))
+            await asyncio.sleep(0.5)
+            await hub.kill()
+            with pytest.raises(httpx.TransportError):
+                await asking
+            await hub.start()
+            assert sensor.unlocked == 0
+            sensor.may_wake.set()
+            answer = await http.post(unlock)
+            assert (answer.status_code, answer.json(), sensor.unlocked) == (200, 1, 1)
 
 
 async def test_a_command_that_cannot_wait_that_long_is_refused_at_once(tmp_path):

@@ -1,11 +1,11 @@
 """`plait camera`: make any picture source a camera of the house."""
 
-from __future__ import annotations
-
 import sys
 from typing import Annotated
 
 import typer
+
+from plait.cli.talk import Folder
 
 
 def command(
@@ -13,10 +13,12 @@ def command(
         str,
         typer.Option(help="A file, an rtsp:// or http:// address, a device like /dev/video0, or test:"),
     ],
+    *,
     thing_id: Annotated[str, typer.Option("--id", help="Its id: that of its token.")] = "urn:dev:camera",
     title: Annotated[str, typer.Option(help="Its name for people.")] = "Camera",
     hub: Annotated[str | None, typer.Option(help="The hub's address.", envvar="PLAIT_HUB")] = None,
     token: Annotated[str | None, typer.Option(help="Its token; best given by PLAIT_TOKEN.")] = None,
+    folder: Folder = None,
 ) -> None:
     """Show a file, an address or a device as a camera; what browsers play is passed through untouched."""
     try:
@@ -30,4 +32,4 @@ def command(
     except (SourceError, ValueError) as error:
         print(f"{title}: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    camera.run(hub=hub, token=token)
+    camera.run(hub=hub, token=token, folder=folder)

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Coroutine, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -26,6 +27,14 @@ Authority = Annotated[
     str | None,
     typer.Option(
         "--ca", envvar="PLAIT_CA", help="Whom to trust for https: a PEM file, or a hub's pin: plait hub ca."
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder",
+        envvar="PLAIT_STATE",
+        help="Where things keep reports that the hub has not, and actions that they have begun.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

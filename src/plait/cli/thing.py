@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plait.cli.talk import Authority, Hub, fail, parse
+from plait.cli.talk import Authority, Folder, Hub, fail, parse
 from plait.thing import Thing, run
 from plait.thing.runner import collecting
 from plait.wire.errors import InvalidValue
@@ -28,6 +28,7 @@ def command(
     ca: Authority = None,
     thing_id: Annotated[str | None, typer.Option("--id", help="Its id: that of its token.")] = None,
     title: Annotated[str | None, typer.Option("--title", help="Its name for people.")] = None,
+    folder: Folder = None,
     values: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A property's first value; repeatable."),
@@ -47,7 +48,7 @@ def command(
         things = [_make(_choose(module, name, path), thing_id, title)]
     for pair in values or ():
         _set(things[0], pair)
-    run(*things, hub=hub, token=token, ca=ca)
+    run(*things, hub=hub, token=token, ca=ca, folder=folder)
 
 
 def _load(path: Path) -> tuple[list[Thing], Any]:

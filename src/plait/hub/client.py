@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from msgspec import UNSET
 
-from plait.hub.contracts import Mark
+from plait.hub.contracts import Mark, SessionEnded
 from plait.hub.outbox import Outbox
 from plait.hub.reply import Reply
 from plait.wire.codec import Encoded
 from plait.wire.errors import (
     InvalidMessage,
     MessageTooLarge,
-    OutcomeUnknown,
     Timeout,
     from_problem,
 )
@@ -68,12 +67,13 @@ class LiveClient:
         authority: by which name and port it called this hub last, as it says.
         credential: the id of the credential that its last connection came with.
         revoked: whether that was taken back.
+        journals: whether it answers an action that is asked again as it did the first time.
     """
 
     __slots__ = (
         *("_ack_timer", "_asks", "_bus", "_lost", "_sweeper", "_topics", "_untold"),
-        *("asleep", "authority", "credential", "expiry", "outbox", "principal", "revoked", "session"),
-        *("text", "transport", "working"),
+        *("asleep", "authority", "credential", "expiry", "journals", "outbox", "principal", "revoked"),
+        *("session", "text", "transport", "working"),
     )
 
     def __init__(
@@ -87,6 +87,7 @@ class LiveClient:
         self.principal = principal
         self.credential = principal.credential
         self.revoked = False
+        self.journals = False
         self.session = Session(session_id)
         self.outbox = Outbox(self.session, self._overflow, traffic)
         self.transport: Transport | None = None
@@ -143,7 +144,7 @@ class LiveClient:
         self._topics.clear()
         asks, self._asks = self._asks, {}
         for reply, _ in asks.values():
-            reply.fail(OutcomeUnknown("the thing's session ended before it answered"))
+            reply.fail(SessionEnded(journals=self.journals))
 
     def _overflow(self) -> None:
         self._lost(self, 4003, "too much unacknowledged")
@@ -207,9 +208,9 @@ class LiveClient:
         else:
             self.outbox.beside(notification(ERROR, **shared))
 
-    def question(self, operation: str, /, **members: Any) -> Encoded:
+    def question(self, operation: str, /, key: str = "", **members: Any) -> Encoded:
         """Return a request, encoded. See `contracts.Client`."""
-        key = f"{_BOOT}{next(_NUMBERS)}"
+        key = key or f"{_BOOT}{next(_NUMBERS)}"
         question = Encoded(Message(message_type="request", operation=operation, message_id=key, **members))
         question.body(text=self.text)
         return question

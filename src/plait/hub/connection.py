@@ -234,6 +234,7 @@ class Connection:
             begin=lambda: client.session,
         )
         self._client = client
+        client.journals = hello.journal
         # All of it before the session is joined: nothing new may come before the welcome, nor between it
         # and what is sent again.
         self._send(welcome_message(message, opened))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from plait.wire.errors import OutcomeUnknown
 from plait.wire.messages import Message
 
 if TYPE_CHECKING:
@@ -117,6 +118,18 @@ class Mark:
     seq: int
 
 
+class SessionEnded(OutcomeUnknown):
+    """The session of whoever was asked ended before the answer.
+
+    Attributes:
+        journals: whether asking again is safe: see `Client.journals`.
+    """
+
+    def __init__(self, *, journals: bool) -> None:
+        super().__init__("the thing's session ended before it answered")
+        self.journals = journals
+
+
 class Caller(Protocol):
     """Whoever sent a message: a live session, or a single HTTP request."""
 
@@ -156,11 +169,12 @@ class Client(Caller, Protocol):
     def tell(self, notice: Notice) -> None:
         """Send a notification. A client that does not read loses its session; nobody else notices."""
 
-    def question(self, operation: str, /, **members: Any) -> Encoded:
+    def question(self, operation: str, /, key: str = "", **members: Any) -> Encoded:
         """Return a request that is ready to be asked once, encoded.
 
         Args:
             operation: of docs/protocol.md, section 4.
+            key: its message id, where it may have to be asked again; absent, a new one.
             members: the request's other members.
 
         Raises:
@@ -170,13 +184,17 @@ class Client(Caller, Protocol):
     def ask(self, question: Encoded, until: datetime) -> Reply[Message]:
         """Send a question; the reply is its response.
 
-        It fails with the problem in the response, with `Timeout` soon after that time, with `OutcomeUnknown`
+        It fails with the problem in the response, with `Timeout` soon after that time, with `SessionEnded`
         where the session ended before. Raises `Busy` at once where too much waits already.
 
         Args:
             question: from `question`.
             until: the time after which the answer is of no use.
         """
+
+    @property
+    def journals(self) -> bool:
+        """Whether it answers an action that is asked again, after a restart too, as it did the first time."""
 
     @property
     def revoked(self) -> bool:
@@ -374,6 +392,9 @@ class Store(Protocol):
 
     def open_action(self, entry: Entry, mark: Mark | None) -> Reply[bool]:
         """Journal an action before it is dispatched; False where its sender and message are there already."""
+
+    def pending_actions(self) -> Sequence[Entry]:
+        """Return the actions that an earlier hub journaled and did not see ended. Asked once, at start."""
 
     def close_action(self, entry: Entry) -> Reply[None]:
         """Journal how an action ended."""

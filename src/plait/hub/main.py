@@ -89,6 +89,7 @@ class Hub:
             dispatch = Dispatch(rooms)
             for thing in things.load(store.descriptions(), store.last_values()):
                 _log.warning("a stored description is not understood", thing=thing)
+            actions.resume(store.pending_actions())
             self._auth = Authenticator(store.credentials, settings.origins)
             self._certificates = await Keeper.open(settings)
             handed_out = trust.routes(self._certificates.authority)

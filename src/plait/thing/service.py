@@ -89,6 +89,7 @@ class Service:
             on_session=self._describe,
             token=token,
             software=SOFTWARE,
+            journal=folder is not None,
             ssl=ssl,
             on_progress=None if folder is None else self._progress,
         )

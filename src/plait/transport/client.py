@@ -69,6 +69,7 @@ class Client:
         token: str | None = None,
         cookie: str | None = None,
         software: str = "",
+        journal: bool = False,
         ssl: Trust | None = None,
         binary: bool = False,
         dial: Dial | None = None,
@@ -88,6 +89,7 @@ class Client:
             token: the bearer token.
             cookie: instead of it, a browser's session.
             software: name and version, for the hub's logs.
+            journal: tell the hub that an action asked again, after a restart too, is answered as at first.
             ssl: whom to trust for wss; None: the system's authorities.
             binary: speak MessagePack instead of JSON.
             dial: opens the transport, instead of a WebSocket to `url`.
@@ -99,6 +101,7 @@ class Client:
         self.error: PlaitError | None = None
         self._url = websocket.endpoint(url)
         self._software = software
+        self._journal = journal
         self._on_message = on_message
         self._on_state = on_state or _ignore
         self._on_session = on_session
@@ -323,6 +326,7 @@ class Client:
             transport,
             self.session,
             software=self._software,
+            journal=self._journal,
             first=self._on_session,
             on_open=self._welcomed,
             on_message=self._deliver,

@@ -62,6 +62,7 @@ class Conversation:
         session: Session,
         *,
         software: str,
+        journal: bool,
         first: Callable[[], Iterable[Message]],
         on_open: Callable[[Opened], None],
         on_message: Callable[[Message], None],
@@ -74,6 +75,7 @@ class Conversation:
             transport: open, and nothing was received yet.
             session: what it is to take up.
             software: our name and version.
+            journal: whether we answer an action that is asked again, after a restart too, as the first time.
             first: called where the session begins anew; what must go before all else.
             on_open: called with the welcome, when all that was to be sent again is sent.
             on_message: called with each new message, but for the session's own; settled when that returns.
@@ -97,7 +99,7 @@ class Conversation:
         self._ping_sent = 0.0
         transport.on_message = self._take
         transport.on_close = self._end
-        self._hello = hello(session, software)
+        self._hello = hello(session, software, journal=journal)
         self.put(self._hello)
         self._timer = self._loop.call_later(GREET_WITHIN, self.close, NO_WELCOME, "no welcome")
 

@@ -44,10 +44,10 @@ class Opened(NamedTuple):
 # The client's half
 
 
-def hello(session: Session, software: str) -> Message:
+def hello(session: Session, software: str, *, journal: bool = False) -> Message:
     """Return the first message of a connection: asks to go on where there is something to go on with."""
     known = session.id or None
-    said = Hello(software=software, session=known, ack=session.ack if known else 0)
+    said = Hello(software=software, session=known, ack=session.ack if known else 0, journal=journal)
     return request(HELLO, input={"protocol": PROTOCOL} | msgspec.to_builtins(said))
 
 

@@ -112,12 +112,15 @@ class Hello(msgspec.Struct, omit_defaults=True, kw_only=True, rename="camel"):
         software: name and version, for people and logs ("plait/0.1.0 python/3.11").
         session: the session to resume, if there was one.
         ack: with `session`, the last `seq` of the other side that was kept.
+        journal: a thing that journals its actions: asked again under the same message id, even after it was
+            restarted, it answers what it answered then, and does nothing twice.
     """
 
     protocol: int = 1
     software: str = ""
     session: str | None = None
     ack: int = 0
+    journal: bool = False
 
 
 class Welcome(msgspec.Struct, kw_only=True, rename="camel"):

@@ -1,14 +1,17 @@
 """Actions: journaled before they are dispatched, done once, journaled before the caller hears of the end.
 
 asked ──journal──▶ pending ──▶ at the device ──▶ done | failed ──journal──▶ answered
-                      └─ hub killed: failed with outcome-unknown at the next start
+                  thing killed, hub killed └─ asked again under the same id, where the thing journals;
+                                              else failed with outcome-unknown
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
@@ -20,6 +23,7 @@ from plait.hub.contracts import (
     NotKept,
     Operation,
     Quiet,
+    SessionEnded,
     microseconds,
     moment,
 )
@@ -39,6 +43,7 @@ from plait.wire.errors import (
 from plait.wire.messages import INVOKE_ACTION, now, response
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
     from datetime import datetime
 
     from plait.hub.contracts import (
@@ -112,12 +117,17 @@ class Actions(Quiet):
                 return _answer(message, entry, known)
             running = start(self._run(caller, message, entry))
             if not running.done:
-                self._running[key] = running
-                running.then(lambda _: self._forget(key))
+                self._keep(entry, running)
         return _answer(message, entry, await _until(moment(entry.deadline), running))
 
-    def _forget(self, key: tuple[str, str]) -> None:
-        del self._running[key]
+    def _keep(self, entry: Entry, running: Reply[Entry]) -> None:
+        key = (entry.sender, entry.message)
+
+        def forget(_: Reply[Entry]) -> None:
+            del self._running[key]
+
+        self._running[key] = running
+        running.then(forget)
 
     def _hindrance(self, entry: Entry) -> PlaitError | None:
         """Return why this action cannot be run now."""
@@ -135,18 +145,19 @@ class Actions(Quiet):
 
     async def _run(self, caller: Caller, message: Message, entry: Entry) -> Entry:
         opening = self._store.open_action(entry, caller.mark(message))
-        question = self._question(message, entry)  # encoded while the disk works
+        question = self._question(entry, message.input)  # encoded while the disk works
         opened = await opening
         caller.settled(message)
         if not opened:
             known = await self._store.action(entry.sender, entry.message)
             return entry if known is None else known
+        return await self._see_through(entry, self._asked(entry, question))
+
+    async def _see_through(self, entry: Entry, asked: Coroutine[Reply[Any], None, Message]) -> Entry:
+        """Wait until it is done, and journal how it ended."""
         try:
-            if self._clients.asleep(entry.thing) is not None:
-                await self._awake(entry)
-                question = self._question(message, entry)
-            told = await self._dispatch(entry, question)
-            entry.output = None if told.output is UNSET else msgspec.json.encode(told.output)
+            output = (await asked).output
+            entry.output = None if output is UNSET else msgspec.json.encode(output)
             entry.state = "done"
         except Timeout:
             _fail(entry, OutcomeUnknown("the thing never answered"))
@@ -160,17 +171,47 @@ class Actions(Quiet):
             _log.exception("an action's end was not journaled", thing=entry.thing, name=entry.name)
         return entry
 
+    async def _asked(self, entry: Entry, question: Encoded | PlaitError) -> Message:
+        """Ask the thing, once it is awake; again, under the same id, where it was restarted and journals."""
+        if self._clients.asleep(entry.thing) is not None:
+            await self._here(entry, Expired("its deadline passed while the thing slept; it was not run"))
+            question = self._question(entry, _input(entry))
+        try:
+            return await self._dispatch(entry, question)
+        except SessionEnded as ended:
+            if not ended.journals:
+                raise
+        return await self._asked_again(entry)
+
+    async def _asked_again(self, entry: Entry) -> Message:
+        """Ask for what the thing may have done already, whenever it comes back, up to the deadline."""
+        while True:
+            await self._here(entry, OutcomeUnknown("the thing did not come back to tell how it ended"))
+            if not self._clients.thing(entry.thing).journals:
+                raise OutcomeUnknown("the thing was restarted before it answered, and keeps no journal")
+            try:
+                return await self._dispatch(entry, self._question(entry, _input(entry)))
+            except SessionEnded as ended:
+                if not ended.journals:
+                    raise
+
+    def resume(self, entries: Iterable[Entry]) -> None:
+        """Go on with what a hub before this one had journaled and did not see ended."""
+        for entry in entries:
+            running = start(self._see_through(entry, self._asked_again(entry)))
+            if not running.done:
+                self._keep(entry, running)
+
     def arrived(self, client: Client) -> None:
         """A thing is here: what waits for it may go."""
         for waiting in self._awaited.pop(client.principal.id, ()):
             waiting.set(None)
 
-    def _awake(self, entry: Entry) -> Reply[None]:
-        """Wait for a thing to wake, no longer than the deadline."""
+    def _here(self, entry: Entry, late: PlaitError) -> Reply[None]:
+        """Wait for a thing to come, no longer than the deadline, after which it is too `late`."""
         waiting: Reply[None] = Reply()
         self._awaited.setdefault(entry.thing, []).append(waiting)
         left = max(0.0, (moment(entry.deadline) - now()).total_seconds())
-        late = Expired("its deadline passed while the thing slept; it was not run")
         timer = asyncio.get_running_loop().call_later(left, waiting.fail, late)
 
         def over(_: Reply[None]) -> None:
@@ -182,14 +223,15 @@ class Actions(Quiet):
         waiting.then(over)
         return waiting
 
-    def _question(self, message: Message, entry: Entry) -> Encoded | PlaitError:
+    def _question(self, entry: Entry, given: Any) -> Encoded | PlaitError:
         """Return what the thing will be asked, or why it cannot be."""
         try:
             return self._clients.thing(entry.thing).question(
                 INVOKE_ACTION,
+                key=_key(entry),
                 thing_id=entry.thing,
                 name=entry.name,
-                input=message.input,
+                input=given,
                 deadline=moment(entry.deadline),
             )
         except PlaitError as error:
@@ -202,6 +244,16 @@ class Actions(Quiet):
         if deadline <= now():
             raise Expired("its deadline passed before it could be dispatched")
         return self._clients.thing(entry.thing).ask(question, deadline + _LATE)
+
+
+def _key(entry: Entry) -> str:
+    """Return the id under which a thing is asked: the same after a restart of the hub, too."""
+    digest = hashlib.sha256(f"{entry.sender}\0{entry.message}".encode()).digest()
+    return "a-" + base64.urlsafe_b64encode(digest[:18]).decode()
+
+
+def _input(entry: Entry) -> Any:
+    return UNSET if entry.input is None else msgspec.json.decode(entry.input)
 
 
 def _until(deadline: datetime, running: Reply[Entry]) -> Reply[Entry]:

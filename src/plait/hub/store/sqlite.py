@@ -243,15 +243,23 @@ class SqliteStore:
                 for row in connection.execute(query)
             ]
 
+    def pending_actions(self) -> list[Entry]:
+        """Return the actions that an earlier hub journaled and did not see ended. Asked once, at start."""
+        of = tables.actions.c
+        query = select(of.sender, of.message, of.thing, of.name, of.input, of.deadline)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.where(of.state == "pending").order_by(of.opened))
+            return [Entry(*row) for row in rows]
+
     def _tidy(self) -> None:
-        """Close what a killed hub left open, and forget what is long past."""
+        """Close what a killed hub left open and is past its deadline, and forget what is long past."""
         old = microseconds() - _KEEP_US
         problem = msgspec.json.encode(OutcomeUnknown("the hub was stopped meanwhile").problem())
         actions, sessions = tables.actions, tables.sessions
         with self._engine.begin() as connection:
             connection.execute(
                 update(actions)
-                .where(actions.c.state == "pending")
+                .where(actions.c.state == "pending", actions.c.deadline <= microseconds())
                 .values(state="failed", output=problem, closed=microseconds())
             )
             connection.execute(delete(actions).where(actions.c.closed < old))
