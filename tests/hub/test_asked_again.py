@@ -13,6 +13,8 @@ import pytest
 from plait.testing import HubProcess, connected
 from plait.wire.errors import OutcomeUnknown
 
+from .conftest import within
+
 DOOR = "urn:dev:door"
 DEVICE = """
 import asyncio, os, sys
@@ -127,7 +129,7 @@ async def test_a_hub_killed_meanwhile_asks_again_and_tells_whoever_asks_again(hu
     unlock = f"/things/{DOOR}/actions/unlock"
     async with httpx.AsyncClient(base_url=hub.url, headers=headers, timeout=20) as http:
         asking = asyncio.create_task(http.post(unlock, json={"then": "wait"}))
-        await asyncio.sleep(0.5)
+        await within(lambda: doors.unlocked, 15)
         await hub.kill()
         with pytest.raises(httpx.TransportError):
             await asking
