@@ -54,6 +54,7 @@ export interface Link {
   readonly href: string;
   readonly rel?: string;
   readonly "plait:media"?: readonly string[];
+  readonly "plait:files"?: readonly string[];
 }
 
 export interface ThingDescription {
@@ -77,4 +78,10 @@ export function typesOf(description: ThingDescription): readonly string[] {
 export function mediaOf(description: ThingDescription): readonly string[] {
   const link = description.links?.find((candidate) => candidate.rel === "plait:call");
   return link === undefined ? [] : (link["plait:media"] ?? ["video"]);
+}
+
+/** Whether a thing takes files over a link, and whether it gives some. */
+export function filesOf(description: ThingDescription): { readonly takes: boolean; readonly gives: boolean } {
+  const words = description.links?.find(({ rel }) => rel === "plait:link")?.["plait:files"] ?? [];
+  return { takes: words.includes("receive"), gives: words.includes("send") };
 }

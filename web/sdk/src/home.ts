@@ -94,7 +94,11 @@ export class Home {
 
   /** The path that everything but calls takes. */
   path(): Path {
-    return { kind: "hub", rttMs: this.rtt.value, why: "Messages go through the hub by WebSocket" };
+    return {
+      kind: "hub",
+      rttMs: this.rtt.value,
+      why: "Through the hub by WebSocket: no link to the device is open",
+    };
   }
 
   /** Now, by the hub's clock, in ms since 1970. */

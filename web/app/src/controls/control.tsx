@@ -96,7 +96,12 @@ export function PropertyControl({
         />
       );
     case "structure":
-      return <pre class="structure">{value === undefined ? "–" : JSON.stringify(value, null, 2)}</pre>;
+      return (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard
+        <pre class="structure" tabIndex={0}>
+          {value === undefined ? "–" : JSON.stringify(value, null, 2)}
+        </pre>
+      );
     default:
       return <span class="figure">{formatValue(value, schema)}</span>;
   }

@@ -51,6 +51,18 @@ export function formatValue(value: unknown, schema: DataSchema): string {
   }
 }
 
+/** Return a number of bytes: "812 B", "1.2 MB". */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KB", "MB", "GB"];
+  let size = bytes;
+  while (size >= 999.5 && units.length > 1) {
+    size /= 1000;
+    units.shift();
+  }
+  const digits = units[0] === "B" || size >= 100 ? 0 : 1;
+  return `${size.toFixed(digits)}${THIN}${units[0]}`;
+}
+
 /** Whether a boolean means that something runs, rather than that something is so. */
 export function isPower(schema: DataSchema): boolean {
   return (

@@ -11,6 +11,7 @@ import {
   CloudSun,
   Droplets,
   Fan,
+  FolderOpen,
   Gauge,
   type IconNode,
   Lightbulb,
@@ -43,6 +44,7 @@ const GLYPHS: readonly (readonly [RegExp, IconNode])[] = [
   [/battery/i, BatteryMedium],
   [/onoffswitch|switch/i, ToggleRight],
   [/sensor|machine|gauge/i, Gauge],
+  [/shelf|archive|files/i, FolderOpen],
 ];
 
 export function glyphFor(description: ThingDescription): IconNode {

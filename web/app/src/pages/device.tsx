@@ -1,4 +1,4 @@
-import type { Home, Thing } from "@plait/sdk";
+import { filesOf, type Home, type Thing } from "@plait/sdk";
 import { ArrowLeft, SearchX } from "lucide";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Chart } from "../chart/chart.tsx";
@@ -14,7 +14,8 @@ import { ActionForm } from "../tile/form.tsx";
 import { Row } from "../tile/tile.tsx";
 import { LiveVideo } from "../tile/video.tsx";
 import { Icon } from "../ui/icon.tsx";
-import { HubPath } from "../ui/path-badge.tsx";
+import { useLazy } from "../ui/lazy.ts";
+import { PathWhy, ThingPath } from "../ui/path-badge.tsx";
 import { PresenceLine } from "../ui/presence.tsx";
 
 /** Everything about one thing. */
@@ -50,6 +51,7 @@ function Device({ thing }: { thing: Thing }) {
   const readings = properties.filter(({ control }) => control.kind === "reading");
   const rest = properties.filter(({ control }) => control.kind !== "reading");
   const actions = actionsOf(description);
+  const files = filesOf(description);
   const heading = useRef<HTMLHeadingElement>(null);
   // A screen reader and the keyboard begin at the new page's title.
   useEffect(() => heading.current?.focus({ preventScroll: true }), []);
@@ -74,8 +76,9 @@ function Device({ thing }: { thing: Thing }) {
           </h1>
           <p class="device-facts">
             <PresenceLine thing={thing} />
-            {!camera && <HubPath thing={thing} />}
+            {!camera && <ThingPath thing={thing} />}
           </p>
+          {!camera && <PathWhy thing={thing} />}
         </div>
       </header>
       {description.description !== undefined && <p class="lead">{description.description}</p>}
@@ -101,6 +104,7 @@ function Device({ thing }: { thing: Thing }) {
           )}
         </div>
         <div class="column">
+          {(files.takes || files.gives) && <Files thing={thing} />}
           {camera && <CallCard thing={thing} />}
           {actions.length > 0 && (
             <section class="card" aria-labelledby="actions">
@@ -125,6 +129,13 @@ function Device({ thing }: { thing: Thing }) {
       </div>
     </main>
   );
+}
+
+const loadFiles = async () => (await import("../files/card.tsx")).FilesCard;
+
+function Files({ thing }: { thing: Thing }) {
+  const FilesCard = useLazy(loadFiles);
+  return FilesCard === undefined ? <section class="card" aria-busy="true" /> : <FilesCard thing={thing} />;
 }
 
 const WINDOWS = [

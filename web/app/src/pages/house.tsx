@@ -1,7 +1,9 @@
 import type { Home } from "@plait/sdk";
 import { Sprout } from "lucide";
 import { isCamera } from "../model/plan.ts";
+import { countPresence } from "../model/presence.ts";
 import { signalOf } from "../state/bridge.ts";
+import { clock } from "../state/home.ts";
 import { Tile } from "../tile/tile.tsx";
 import { Icon } from "../ui/icon.tsx";
 
@@ -19,14 +21,13 @@ export function House({ home }: { home: Home }) {
     (a, b) =>
       Number(isCamera(signalOf(b.description).value)) - Number(isCamera(signalOf(a.description).value)),
   );
-  const away = things.filter((thing) => signalOf(thing.presence).value.state === "offline").length;
+  const presences = things.map((thing) => signalOf(thing.presence).value);
   return (
     <main class="house" data-testid="house">
       <div class="page-head">
         <h1>Home</h1>
-        <p class="muted">
-          {things.length} {things.length === 1 ? "thing" : "things"},{" "}
-          {away === 0 ? "all online" : `${away} offline`}
+        <p class="muted" data-testid="count">
+          {countPresence(presences, clock.value)}
         </p>
       </div>
       <div class="tiles" data-count={Math.min(things.length, 4)}>

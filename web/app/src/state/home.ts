@@ -4,7 +4,8 @@ import { connect, type Home, type PlaitError, type Thing, type ThingEvent } from
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { isLoggedIn, logIn, takeLoginCode } from "./access.ts";
 import { signalOf } from "./bridge.ts";
-import { tell, tellError } from "./notices.ts";
+import { tellLost } from "./lost.ts";
+import { tellError } from "./notices.ts";
 
 export type View =
   | { readonly kind: "starting" }
@@ -87,13 +88,7 @@ function open(): void {
       view.value = { kind: "login", problem: "This browser is no longer logged in." };
     }
   });
-  home.sessionLost.on(() => {
-    tell({
-      tone: "info",
-      title: "Connected anew",
-      detail: "The old session was lost. Everything shown is current again.",
-    });
-  });
+  home.sessionLost.on((unknown) => tellLost(home, unknown));
   home.problems.on((error: PlaitError) => tellError("The hub", error));
   window.addEventListener("online", () => home.reconnect());
   document.addEventListener("visibilitychange", () => {

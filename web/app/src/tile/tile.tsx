@@ -11,7 +11,7 @@ import { linkTo } from "../state/route.ts";
 import { useWrite } from "../state/write.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useLazy } from "../ui/lazy.ts";
-import { HubPath } from "../ui/path-badge.tsx";
+import { ThingPath } from "../ui/path-badge.tsx";
 import { PresenceLine } from "../ui/presence.tsx";
 import { ActionButton } from "./action.tsx";
 import { LiveVideo } from "./video.tsx";
@@ -64,7 +64,7 @@ export function Tile({ thing }: { thing: Thing }) {
       <LastEvent thing={thing} />
       {(!plan.camera || plan.actions.length > 0) && (
         <footer class="tile-foot">
-          {!plan.camera && <HubPath thing={thing} />}
+          {!plan.camera && <ThingPath thing={thing} />}
           <span class="tile-actions">
             {plan.actions.map((planned) => (
               <ActionButton key={planned.name} thing={thing} planned={planned} />

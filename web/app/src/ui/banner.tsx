@@ -16,6 +16,9 @@ export function Banner() {
   if (status.state === "online" || clock.value - status.since < PATIENCE) {
     return null;
   }
+  if (status.error?.code === "unsupported-version") {
+    return <OtherVersion older={status.error.field !== "/output/protocol"} />;
+  }
   const seconds = Math.max(1, Math.round((clock.value - status.since) / 1000));
   const known = signalOf(home.ready).value;
   return (
@@ -32,6 +35,21 @@ export function Banner() {
           Try now
         </button>
       )}
+    </div>
+  );
+}
+
+/** The hub and this page have no version of the protocol in common: the hub has the page that fits. */
+function OtherVersion({ older }: { older: boolean }) {
+  return (
+    <div class="banner" role="alert" data-testid="banner" data-state="version">
+      <Icon node={WifiOff} size={18} />
+      <p>
+        <strong>This page is {older ? "older" : "newer"} than the hub.</strong> Reload it to go on.
+      </p>
+      <button type="button" class="button small" onClick={() => location.reload()}>
+        Reload
+      </button>
     </div>
   );
 }

@@ -3,6 +3,7 @@ import { type IconNode, Route, Server, Zap } from "lucide";
 import { formatRtt } from "../model/format.ts";
 import { signalOf } from "../state/bridge.ts";
 import { live, view } from "../state/home.ts";
+import { linkPathOf } from "../state/paths.ts";
 import { Icon } from "./icon.tsx";
 
 const KINDS: Readonly<Record<Path["kind"], readonly [words: string, icon: IconNode]>> = {
@@ -11,7 +12,7 @@ const KINDS: Readonly<Record<Path["kind"], readonly [words: string, icon: IconNo
   hub: ["through the hub", Server],
 };
 
-/** The path in use and its round trip: "direct · 3 ms". Its reason is the tooltip. */
+/** The path in use and its round trip: "direct · 3 ms". Why it is that one is the tooltip, and is read aloud. */
 export function PathBadge({ path }: { path: Path | undefined }) {
   if (path === undefined) {
     return (
@@ -32,18 +33,37 @@ export function PathBadge({ path }: { path: Path | undefined }) {
         <span class="visually-hidden">, round trip </span>
         <span data-testid="rtt">{formatRtt(path.rttMs)}</span>
       </span>
+      <span class="visually-hidden">. {path.why}</span>
     </span>
   );
 }
 
-/** The path of everything that is not a call. */
-export function HubPath({ thing }: { thing: Thing }) {
+/** The path to a thing of everything that is not a call; undefined while it is away. */
+export function usePath(thing: Thing): Path | undefined {
   const { state } = signalOf(thing.presence).value;
-  if (view.value.kind !== "home" || !live.value || state === "offline") {
-    return <PathBadge path={undefined} />;
+  const linked = linkPathOf(thing).value;
+  if (view.value.kind !== "home" || state === "offline") {
+    return undefined;
+  }
+  if (linked !== undefined) {
+    return linked;
   }
   const { home } = view.value;
   // Read as a signal, so that the badge follows it.
   signalOf(home.rtt).value;
-  return <PathBadge path={home.path()} />;
+  return live.value ? home.path() : undefined;
+}
+
+export function ThingPath({ thing }: { thing: Thing }) {
+  return <PathBadge path={usePath(thing)} />;
+}
+
+/** Why it is this path, for everyone to read. */
+export function PathWhy({ thing }: { thing: Thing }) {
+  const path = usePath(thing);
+  return path === undefined ? null : (
+    <p class="muted why" data-testid="why">
+      {path.why}.
+    </p>
+  );
 }

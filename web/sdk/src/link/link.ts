@@ -33,6 +33,13 @@ export interface ChannelOptions {
   readonly priority?: number;
 }
 
+export interface Move {
+  readonly from: PathName | undefined;
+  readonly to: PathName | undefined;
+  /** Why, when it happened; `path` says how it is now. */
+  readonly reason: string;
+}
+
 type Timer = ReturnType<typeof setTimeout>;
 
 export class Link {
@@ -40,6 +47,8 @@ export class Link {
   readonly id: string;
   /** What carries it now, and why. */
   readonly path = new Watched<Choice>({ name: undefined, reason: "no path is open" });
+  /** The last time that it went from one path to another. */
+  readonly moved = new Watched<Move | undefined>(undefined);
   /** A channel that the far end has opened and nobody here has asked for. */
   readonly opened = new Emitter<Channel | Values>();
   /** Resolves once it is over: with why, where that was not by wish. */
@@ -241,6 +250,7 @@ export class Link {
     if (choice.name !== undefined) {
       this.#core.moved(performance.now());
     }
+    this.moved.value = { from: before.name, to: choice.name, reason: choice.reason };
     this.path.value = choice;
     this.#pumpSoon();
   }
