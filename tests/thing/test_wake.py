@@ -19,6 +19,7 @@ EVERY = 0.8
 
 class Sensor(Thing):
     level: int = prop(readonly=True)
+    limit: int = prop(0)
     woke = event(int)
 
     def __init__(self):
@@ -98,6 +99,29 @@ async def test_a_command_waits_for_the_wake(tmp_path):
         woken = sensor.wakes
         assert await proxy.invoke("unlock", timeout=20) == 1
         assert sensor.wakes > woken
+
+
+async def test_a_write_waits_for_the_wake(tmp_path):
+    sensor = Sensor()
+    async with running_hub(tmp_path / "hub") as hub, connected(hub) as home, sleeping(sensor, hub, tmp_path):
+        proxy = await home.wait_for("Sensor", timeout=10)
+        await asleep(home, proxy)
+        assert await proxy.write("limit", 7, timeout=20) == 7
+        assert sensor.limit == 7
+
+
+async def test_a_write_that_cannot_wait_that_long_is_refused_at_once(tmp_path):
+    sensor = Sensor()
+    async with (
+        running_hub(tmp_path / "hub") as hub,
+        connected(hub) as home,
+        sleeping(sensor, hub, tmp_path, every=30),
+    ):
+        proxy = await home.wait_for("Sensor", timeout=10)
+        await asleep(home, proxy)
+        with pytest.raises(Offline, match=r"sleeps until .*, beyond the deadline"):
+            await proxy.write("limit", 7, timeout=5)
+        assert sensor.limit == 0
 
 
 async def test_a_command_waits_for_the_wake_while_the_hub_is_killed_and_started(tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from plait.hub.arrivals import Arrivals
 from plait.hub.client import LiveClient
 from plait.wire.errors import Offline
 from plait.wire.messages import now
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from plait.hub.outbox import Traffic
     from plait.hub.reply import Reply
     from plait.transport.base import Transport
+    from plait.wire.errors import PlaitError
 
 REVOKED: Final = 1008
 """The close code (RFC 6455, section 7.4.1) of a client whose credential is not valid any more."""
@@ -61,6 +63,7 @@ class LiveClients:
         self._traffic = traffic
         self._sessions: dict[str, LiveClient] = {}
         self._things: dict[str, LiveClient] = {}
+        self._arrivals = Arrivals()
         self._broken: dict[Principal, dict[str, LiveClient]] = {}
 
     def __iter__(self) -> Iterator[LiveClient]:
@@ -84,6 +87,21 @@ class LiveClients:
         """Return until when a thing sleeps, if it does."""
         client = self._things.get(thing)
         return None if client is None else client.asleep
+
+    def absence(self, thing: str, deadline: datetime) -> Offline | None:
+        """Return why a thing can be asked nothing before this time: it is away, or sleeps longer."""
+        if self.online(thing):
+            return None
+        until = self.asleep(thing)
+        if until is None:
+            return Offline(f"{thing} is not connected")
+        if until >= deadline:
+            return Offline(f"{thing} sleeps until {until.isoformat()}, beyond the deadline")
+        return None
+
+    def here(self, thing: str, until: datetime, late: PlaitError) -> Reply[None]:
+        """Return a reply that is there when the thing comes, or fails with `late` at that time."""
+        return self._arrivals.wait(thing, until, late)
 
     # For the connections
 
@@ -118,6 +136,8 @@ class LiveClients:
         if earlier is None:
             for room in self.rooms:
                 room.arrived(client)
+            if client.principal.kind == "thing":
+                self._arrivals.came(client.principal.id)
 
     def part(self, client: LiveClient, transport: Transport, *, goodbye: bool) -> None:
         """Take note that a connection is gone; its session, unless it said goodbye, may come back."""

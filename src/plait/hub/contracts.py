@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from plait.hub.reply import Reply
     from plait.wire.codec import Encoded
+    from plait.wire.errors import Offline, PlaitError
     from plait.wire.messages import MessageType, Presence, PropertyState
 
 Kind = Literal["thing", "user", "service"]
@@ -225,6 +226,12 @@ class Clients(Protocol):
 
     def asleep(self, thing: str) -> datetime | None:
         """Return until when a thing sleeps, if it does."""
+
+    def absence(self, thing: str, deadline: datetime) -> Offline | None:
+        """Return why a thing can be asked nothing before this time: it is away, or sleeps longer."""
+
+    def here(self, thing: str, until: datetime, late: PlaitError) -> Reply[None]:
+        """Return a reply that is there when the thing comes, or fails with `late` at that time."""
 
 
 class CallServers(Protocol):

@@ -32,7 +32,6 @@ from plait.wire.errors import (
     Busy,
     Expired,
     InvalidMessage,
-    Offline,
     OutcomeUnknown,
     PlaitError,
     Problem,
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     from plait.hub.contracts import (
         Access,
         Caller,
-        Client,
         Clients,
         Later,
         Store,
@@ -79,7 +77,6 @@ class Actions(Quiet):
         self._clients = clients
         # What runs now, by idempotency key. It belongs to no client: an app that leaves does not stop it.
         self._running: dict[tuple[str, str], Reply[Entry]] = {}
-        self._awaited: dict[str, list[Reply[None]]] = {}  # by thing: commands that wait for it to wake
         self.operations = (Operation("request", INVOKE_ACTION, self._invoke, durable=True),)
 
     def _invoke(self, caller: Caller, message: Message) -> Later:
@@ -133,12 +130,9 @@ class Actions(Quiet):
         """Return why this action cannot be run now."""
         if moment(entry.deadline) <= now():
             return Expired("its deadline is past", field="/deadline")
-        if not self._clients.online(entry.thing):
-            until = self._clients.asleep(entry.thing)
-            if until is None:
-                return Offline(f"{entry.thing} is not connected")
-            if until >= moment(entry.deadline):
-                return Offline(f"{entry.thing} sleeps until {until.isoformat()}, beyond the deadline")
+        absence = self._clients.absence(entry.thing, moment(entry.deadline))
+        if absence is not None:
+            return absence
         if len(self._running) >= _MOST:
             return Busy("too many actions run at the moment")
         return None
@@ -202,26 +196,8 @@ class Actions(Quiet):
             if not running.done:
                 self._keep(entry, running)
 
-    def arrived(self, client: Client) -> None:
-        """A thing is here: what waits for it may go."""
-        for waiting in self._awaited.pop(client.principal.id, ()):
-            waiting.set(None)
-
     def _here(self, entry: Entry, late: PlaitError) -> Reply[None]:
-        """Wait for a thing to come, no longer than the deadline, after which it is too `late`."""
-        waiting: Reply[None] = Reply()
-        self._awaited.setdefault(entry.thing, []).append(waiting)
-        left = max(0.0, (moment(entry.deadline) - now()).total_seconds())
-        timer = asyncio.get_running_loop().call_later(left, waiting.fail, late)
-
-        def over(_: Reply[None]) -> None:
-            timer.cancel()
-            queue = self._awaited.get(entry.thing, [])
-            if waiting in queue:
-                queue.remove(waiting)
-
-        waiting.then(over)
-        return waiting
+        return self._clients.here(entry.thing, moment(entry.deadline), late)
 
     def _question(self, entry: Entry, given: Any) -> Encoded | PlaitError:
         """Return what the thing will be asked, or why it cannot be."""

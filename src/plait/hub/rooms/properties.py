@@ -127,6 +127,12 @@ class Properties(Quiet):
         deadline = stamp + PATIENCE if message.deadline is UNSET else message.deadline
         if deadline <= stamp:
             raise Expired("its deadline is past", field="/deadline")
+        if self._clients.asleep(record.id) is not None:  # a write waits for it, as an action does
+            absence = self._clients.absence(record.id, deadline)
+            if absence is not None:
+                raise absence
+            late = Expired("its deadline passed while the thing slept; nothing was written")
+            await self._clients.here(record.id, deadline, late)
         thing = self._clients.thing(record.id)
         question = thing.question(
             message.operation, thing_id=record.id, name=name, value=message.value, deadline=deadline
