@@ -283,6 +283,19 @@ async def test_the_thermometer_has_a_chart_that_moves(page):
             await page.wait_for_timeout(100)
 
 
+async def test_a_chart_has_long_ranges_too(page):
+    await go_to(page, THERMOMETER)
+    card = page.locator('.reading-card[data-prop="temperature"]')
+    for words, span in (("1 h", "1 h"), ("24 h", "24 h"), ("7 d", "7 d"), ("30 d", "30 d")):
+        await card.get_by_role("button", name=words, exact=True).click()
+        chart = card.get_by_test_id("chart")
+        await expect(chart).to_have_attribute(
+            "aria-label", re.compile(f"last {span}: between .* and .* now"), timeout=SOON
+        )
+        assert int(await chart.get_attribute("data-points")) <= 301
+    assert not page.seen.errors
+
+
 async def test_the_device_page_has_everything_of_the_thing(page):
     await go_to(page, LAMP)
     assert page.url.endswith(f"#/things/{quote(LAMP, safe='')}")

@@ -43,6 +43,30 @@ interface Client {
   seen: Map<string, Message>;
 }
 
+interface Stretch {
+  readonly from: string;
+  readonly to?: string;
+  readonly buckets?: number;
+}
+
+/** Sum up what was a number, as the hub does. */
+function statistics(past: readonly [string, unknown][], { from, to = now(), buckets = 300 }: Stretch) {
+  const [begin, end] = [Date.parse(from), Date.parse(to)];
+  const width = (end - begin) / buckets;
+  const found = new Map<number, number[]>();
+  for (const [time, value] of past) {
+    const at = Date.parse(time);
+    if (typeof value === "number" && at >= begin && at <= end) {
+      const bucket = begin + Math.floor((at - begin) / width) * width;
+      found.set(bucket, [...(found.get(bucket) ?? []), value]);
+    }
+  }
+  return [...found].map(([time, values]) => {
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    return [new Date(time).toISOString(), mean, Math.min(...values), Math.max(...values), values.length];
+  });
+}
+
 const now = (): string => new Date().toISOString();
 
 export class FakeHub {
@@ -300,6 +324,8 @@ export class FakeHub {
         const past = this.#thing(thingID).history[name] ?? [];
         return { value: past.filter(([time]) => time >= from).slice(-limit) };
       }
+      case "readstatistics":
+        return { value: statistics(this.#thing(thingID).history[name] ?? [], message.input as Stretch) };
       case "writeproperty":
         return this.#write(this.#reachable(thingID), name, message.value);
       case "invokeaction":

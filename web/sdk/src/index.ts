@@ -33,6 +33,7 @@ export {
   type Presence,
   type PropertyState,
   type Reading,
+  type StatisticsOptions,
   Thing,
   type ThingEvent,
 } from "./thing.ts";

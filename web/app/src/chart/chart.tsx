@@ -1,12 +1,12 @@
 import type { Thing } from "@plait/sdk";
 import { effect, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import UPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
-import { formatTime, formatValue } from "../model/format.ts";
+import type UPlot from "uplot";
+import { formatValue } from "../model/format.ts";
 import type { PlannedProperty } from "../model/plan.ts";
 import { clock, view } from "../state/home.ts";
 import { isDark } from "../state/theme.ts";
+import { make } from "./plot.ts";
 import { type Columns, Series } from "./series.ts";
 
 export interface ChartProps {
@@ -46,9 +46,8 @@ export function Chart({ thing, property, window, bare = false }: ChartProps) {
     // Colours are read from the page, so another theme means another plot.
     const stop = effect(() => {
       isDark();
-      const { clientWidth: width, clientHeight: height } = element;
       const before = plot.current;
-      plot.current = make(element, width, height, property, bare);
+      plot.current = make(element, { property, bare, window });
       before?.destroy();
       if (series !== undefined) {
         drawAll(plot.current, series.columns.peek());
@@ -89,24 +88,37 @@ export function Chart({ thing, property, window, bare = false }: ChartProps) {
 }
 
 function describe({ title, schema }: PlannedProperty, columns: Columns | undefined, window: number): string {
-  const span = window >= 3_600_000 ? `${window / 3_600_000} h` : `${window / 60_000} min`;
+  const span = formatSpan(window);
   if (columns === undefined || columns.values.length === 0) {
     return `${title}, last ${span}: no readings yet`;
   }
-  const least = formatValue(Math.min(...columns.values), schema);
-  const most = formatValue(Math.max(...columns.values), schema);
+  const least = formatValue(Math.min(...(columns.low ?? columns.values)), schema);
+  const most = formatValue(Math.max(...(columns.high ?? columns.values)), schema);
   return `${title}, last ${span}: between ${least} and ${most}, now ${formatValue(columns.values.at(-1), schema)}`;
 }
 
+/** "10 min", "24 h", "7 d". */
+function formatSpan(window: number): string {
+  const hours = window / 3_600_000;
+  return hours > 24 ? `${hours / 24} d` : hours >= 1 ? `${hours} h` : `${window / 60_000} min`;
+}
+
 /** Return the columns with the last value drawn on to the present; alone, it fills the window. */
-function hold({ times, values }: Columns, value: unknown, now: number, window: number): Columns {
+function hold(columns: Columns, value: unknown, now: number, window: number): Columns {
+  const { times, values, low, high } = columns;
   const last = values.at(-1) ?? (typeof value === "number" ? value : undefined);
   if (last === undefined) {
-    return { times, values };
+    return columns;
   }
-  return times.length === 0
-    ? { times: [(now - window) / 1000, now / 1000], values: [last, last] }
-    : { times: [...times, Math.max(now / 1000, times.at(-1) ?? 0)], values: [...values, last] };
+  if (times.length === 0) {
+    return { times: [(now - window) / 1000, now / 1000], values: [last, last] };
+  }
+  return {
+    times: [...times, Math.max(now / 1000, times.at(-1) ?? 0)],
+    values: [...values, last],
+    ...(low === undefined ? {} : { low: [...low, last] }),
+    ...(high === undefined ? {} : { high: [...high, last] }),
+  };
 }
 
 /** A chart without axes fills its width soon: it spans what there is, from a minute up to its window. */
@@ -117,134 +129,10 @@ function spanOf(times: readonly number[], now: number, window: number, bare: boo
   return bare ? Math.min(window, Math.max(LEAST_SPAN, known)) : window;
 }
 
-function draw(plot: UPlot, { times, values }: Columns, now: number, window: number): void {
+function draw(plot: UPlot, columns: Columns, now: number, window: number): void {
+  const { times, values, low = times.map(() => null), high = times.map(() => null) } = columns;
   plot.batch(() => {
-    plot.setData([[...times], [...values]], false);
+    plot.setData([[...times], [...values], [...low], [...high]], false);
     plot.setScale("x", { min: (now - window) / 1000, max: now / 1000 });
   });
-}
-
-/** Keep a little air around the line, and do not blow noise up to the full height. */
-function rangeFor({ schema }: PlannedProperty): UPlot.Range.Function {
-  return (_plot, min, max) => {
-    if (min === null || max === null) {
-      return [0, 1];
-    }
-    const least = schema.type === "integer" ? 4 : Math.max(Math.abs(min), Math.abs(max)) * 0.01 || 1;
-    const air = Math.max((max - min) * 0.15, (least - (max - min)) / 2);
-    // What is never negative does not look as if it could be.
-    return [min >= 0 ? Math.max(0, min - air) : min - air, max + air];
-  };
-}
-
-function make(
-  element: HTMLElement,
-  width: number,
-  height: number,
-  property: PlannedProperty,
-  bare: boolean,
-): UPlot {
-  const styles = getComputedStyle(element);
-  const colour = (name: string): string => resolve(element, name);
-  const line = colour("--chart-line");
-  const quiet = colour("--ink-3");
-  const grid = { stroke: colour("--line"), width: 1 };
-  const font = `500 12px ${styles.fontFamily}`;
-  const axes: UPlot.Axis[] = bare
-    ? [{ show: false }, { show: false }]
-    : [
-        {
-          stroke: quiet,
-          font,
-          grid: { show: false },
-          ticks: { show: false },
-          size: 30,
-          space: 80,
-          values: (_plot, ticks) => ticks.map((tick) => formatTime(new Date(tick * 1000))),
-        },
-        {
-          stroke: quiet,
-          font,
-          grid,
-          ticks: { show: false },
-          size: 58,
-          space: 40,
-          values: (_plot, ticks) =>
-            ticks.map((tick) => tick.toLocaleString("en", { maximumFractionDigits: 2 })),
-        },
-      ];
-  return new UPlot(
-    {
-      width,
-      height,
-      padding: bare ? [4, 0, 0, 0] : [12, 12, 0, 0],
-      legend: { show: false },
-      cursor: { show: !bare, y: false, points: { size: 9 } },
-      scales: { x: { time: true, auto: false }, y: { range: rangeFor(property) } },
-      axes,
-      series: [
-        {},
-        {
-          label: property.title,
-          stroke: line,
-          width: 2,
-          points: { show: false },
-          // Whole numbers jump; they have nothing in between.
-          ...(property.schema.type === "integer" && UPlot.paths.stepped
-            ? { paths: UPlot.paths.stepped({ align: 1 }) }
-            : {}),
-          fill: (plot) => fade(plot, line),
-        },
-      ],
-      hooks: bare ? {} : { setCursor: [(plot) => readOut(plot, property)] },
-    },
-    [[], []],
-    element,
-  );
-}
-
-/** Say the value under the pointer in the chart's corner. */
-function readOut(plot: UPlot, { schema }: PlannedProperty): void {
-  const index = plot.cursor.idx;
-  const time = index == null ? undefined : plot.data[0][index];
-  const value = index == null ? undefined : plot.data[1]?.[index];
-  let tip = plot.over.querySelector<HTMLElement>(".chart-tip");
-  if (tip === null) {
-    tip = document.createElement("div");
-    tip.className = "chart-tip";
-    plot.over.append(tip);
-  }
-  const shown = time !== undefined && value != null && (plot.cursor.left ?? -1) >= 0;
-  tip.hidden = !shown;
-  if (shown) {
-    const clockTime = new Date(time * 1000).toLocaleTimeString("en-GB");
-    tip.textContent = `${formatValue(value, schema)}  ·  ${clockTime}`;
-  }
-}
-
-function fade(plot: UPlot, colour: string): CanvasGradient {
-  const { top, height } = plot.bbox;
-  const gradient = plot.ctx.createLinearGradient(0, top, 0, top + height);
-  gradient.addColorStop(0, colour.replace(/^rgb\((.*)\)$/, "rgb($1 / 0.22)"));
-  gradient.addColorStop(1, colour.replace(/^rgb\((.*)\)$/, "rgb($1 / 0)"));
-  return gradient;
-}
-
-/** A custom property as `rgb(r g b)`, whatever notation the style sheet uses. */
-function resolve(element: HTMLElement, name: string): string {
-  const probe = document.createElement("span");
-  probe.style.color = `var(${name})`;
-  element.append(probe);
-  const { color } = getComputedStyle(probe);
-  probe.remove();
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 1;
-  const context = canvas.getContext("2d");
-  if (context === null) {
-    return color;
-  }
-  context.fillStyle = color;
-  context.fillRect(0, 0, 1, 1);
-  const [red, green, blue, alpha = 255] = context.getImageData(0, 0, 1, 1).data;
-  return alpha === 255 ? `rgb(${red} ${green} ${blue})` : color;
 }

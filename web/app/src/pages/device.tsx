@@ -141,7 +141,9 @@ function Files({ thing }: { thing: Thing }) {
 const WINDOWS = [
   ["10 min", 600_000],
   ["1 h", 3_600_000],
-  ["6 h", 21_600_000],
+  ["24 h", 86_400_000],
+  ["7 d", 7 * 86_400_000],
+  ["30 d", 30 * 86_400_000],
 ] as const;
 
 function ReadingCard({ thing, property }: { thing: Thing; property: PlannedProperty }) {
