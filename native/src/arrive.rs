@@ -68,6 +68,9 @@ impl Peer {
             if let Some(place) = self.config.place.as_ref().filter(|_| is_stun(datagram)) {
                 place.claim(destination, source, now);
             }
+            if is_stun(datagram) {
+                self.pairs.received(destination, source, datagram, now);
+            }
             if is_stun(datagram) && self.sources.len() < MOST_SOURCES && !self.sources.contains(&source) {
                 self.sources.push(source);
             }

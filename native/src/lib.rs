@@ -23,6 +23,7 @@ mod mailbox;
 mod media;
 mod negotiate;
 mod net;
+mod pairs;
 mod peer;
 mod pieces;
 mod port;
@@ -32,6 +33,7 @@ mod restart;
 mod routes;
 mod sdp;
 mod stats;
+mod stun;
 mod threads;
 
 use pyo3::prelude::*;
@@ -45,5 +47,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<forward::face::Forwarder>()?;
     module.add_function(wrap_pyfunction!(face::generate_certificate, module)?)?;
     module.add_function(wrap_pyfunction!(face::set_log_level, module)?)?;
+    module.add_function(wrap_pyfunction!(stun::stun_request, module)?)?;
+    module.add_function(wrap_pyfunction!(stun::stun_answer, module)?)?;
     door::register(module)
 }

@@ -23,6 +23,7 @@ use crate::mailbox::Mailbox;
 use crate::media::Media;
 use crate::negotiate::Pending;
 use crate::net::Socket;
+use crate::pairs::Pairs;
 use crate::reach::Reach;
 
 /// Sockets of one peer have poller keys from `id * KEYS`.
@@ -110,6 +111,7 @@ pub struct Peer {
     pub sources: Vec<SocketAddr>,
     /// The pair that str0m sends on: (local, remote).
     pub selected: Option<(SocketAddr, SocketAddr)>,
+    pub pairs: Pairs,
     pub counters: Counters,
     pub peer_stats: Option<PeerStats>,
     /// Bits a second that the path is thought to carry.
@@ -155,6 +157,7 @@ impl Peer {
             media: Vec::new(),
             sources: Vec::new(),
             selected: None,
+            pairs: Pairs::default(),
             counters: Counters::default(),
             peer_stats: None,
             congestion: Congestion::default(),
@@ -279,7 +282,9 @@ impl Peer {
                 Ok(Output::Transmit(packet)) => {
                     self.counters.packets_sent += 1;
                     self.counters.bytes_sent += packet.contents.len() as u64;
-                    if !is_stun(&packet.contents) {
+                    if is_stun(&packet.contents) {
+                        self.pairs.sent(packet.source, packet.destination, &packet.contents, Instant::now());
+                    } else {
                         self.selected = Some((packet.source, packet.destination));
                     }
                     let socket = self.sockets.iter_mut().find(|socket| socket.local == packet.source);

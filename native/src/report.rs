@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use str0m::media::{MediaKind, Mid};
 use str0m::{Candidate, CandidateKind};
 
 use crate::media::codec_name;
+use crate::pairs::Pair;
 use crate::peer::{Peer, State};
 use crate::reach::Origin;
 use crate::stats::Report;
@@ -44,10 +46,23 @@ fn add_candidate(
         .set_some("relayProtocol", origin.and_then(|origin| origin.relay_protocol));
 }
 
+impl Report {
+    /// Adds a pair's connectivity checks to the object added last.
+    fn count_checks(&mut self, pair: &Pair) {
+        if let Some(object) = self.objects.last_mut() {
+            object
+                .set("requestsSent", pair.requests_sent)
+                .set("requestsReceived", pair.requests_received)
+                .set("responsesSent", pair.responses_sent);
+        }
+    }
+}
+
 impl Peer {
     pub fn report(&mut self) -> Report {
         let mut report = Report::new();
         self.report_candidates(&mut report);
+        self.report_pairs(&mut report);
         self.report_transport(&mut report);
         self.report_channels(&mut report);
         for index in 0..self.media.len() {
@@ -72,16 +87,49 @@ impl Peer {
                 None,
             );
         }
-        let Some((local, remote)) = self.selected else { return };
-        let at = |list: &[Candidate], address| list.iter().position(|candidate| candidate.addr() == address);
-        let local_id = format!("L{}", at(&self.local_candidates, local).unwrap_or(usize::MAX));
-        let remote_id = match at(&self.remote_candidates, remote) {
-            Some(index) => format!("R{index}"),
-            None => {
-                add_candidate(report, "RP", "remote-candidate", remote, None, None);
-                "RP".to_owned()
+    }
+
+    /// The pair in use, and the others that were tried.
+    fn report_pairs(&self, report: &mut Report) {
+        let now = Instant::now();
+        if let Some((local, remote)) = self.selected {
+            let tried = self.pairs.iter().find(|pair| (pair.local, pair.remote) == (local, remote));
+            self.report_selected(report, (local, remote), tried);
+        }
+        for (index, pair) in self.pairs.iter().enumerate() {
+            if self.selected == Some((pair.local, pair.remote)) {
+                continue;
             }
-        };
+            let remote_id = self.remote_id(report, pair.remote, &format!("RP{index}"));
+            report
+                .add(format!("CP{index}"), "candidate-pair")
+                .set("transportId", TRANSPORT)
+                .set("localCandidateId", self.local_id(pair.local))
+                .set("remoteCandidateId", remote_id)
+                .set("state", pair.state(now))
+                .set("nominated", false)
+                .set("responsesReceived", pair.responses_received)
+                .set_some("currentRoundTripTime", pair.round_trip.map(|time| time.as_secs_f64()));
+            report.count_checks(pair);
+        }
+    }
+
+    fn local_id(&self, local: SocketAddr) -> String {
+        let index = self.local_candidates.iter().position(|candidate| candidate.addr() == local);
+        format!("L{}", index.unwrap_or(usize::MAX))
+    }
+
+    /// A candidate that nobody told us of, the checks have found: it is added under the id given.
+    fn remote_id(&self, report: &mut Report, remote: SocketAddr, found: &str) -> String {
+        if let Some(index) = self.remote_candidates.iter().position(|candidate| candidate.addr() == remote) {
+            return format!("R{index}");
+        }
+        add_candidate(report, found, "remote-candidate", remote, None, None);
+        found.to_owned()
+    }
+
+    fn report_selected(&self, report: &mut Report, of: (SocketAddr, SocketAddr), tried: Option<&Pair>) {
+        let (local_id, remote_id) = (self.local_id(of.0), self.remote_id(report, of.1, "RP"));
         let checks = self.peer_stats.as_ref().and_then(|stats| stats.selected_candidate_pair.as_ref());
         report
             .add("CP", "candidate-pair")
@@ -101,6 +149,9 @@ impl Peer {
             .set_some("availableOutgoingBitrate", self.congestion.estimate.map(|bits| bits as f64))
             .set_some("totalRoundTripTime", checks.map(|pair| pair.total_round_trip_time.as_secs_f64()))
             .set_some("responsesReceived", checks.map(|pair| pair.responses_received));
+        if let Some(pair) = tried {
+            report.count_checks(pair);
+        }
     }
 
     fn report_transport(&self, report: &mut Report) {

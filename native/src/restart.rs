@@ -100,6 +100,7 @@ impl Peer {
             candidate.set_ufrag(&ufrag);
         }
         self.remote_candidates.clear();
+        self.pairs.clear();
         self.restarting = true;
         self.candidates_told = false;
         self.reach.restart(&gather::host_addresses(true));

@@ -12,6 +12,8 @@ __all__ = [
     "Peer",
     "generate_certificate",
     "set_log_level",
+    "stun_answer",
+    "stun_request",
 ]
 
 # --- rtc -------------------------------------------------------------------------------------------
@@ -21,6 +23,25 @@ def generate_certificate() -> tuple[bytes, bytes]:
 
 def set_log_level(level: int, /) -> None:
     """Hand on what the native side has to say from one of Python's logging levels on; 255: nothing."""
+
+def stun_request(change_ip: bool, change_port: bool, /) -> bytes:
+    """Make a Binding request (RFC 8489), or one that wants its answer from elsewhere (RFC 5780)."""
+
+def stun_answer(
+    request: bytes, datagram: bytes, /
+) -> (
+    tuple[
+        tuple[str, int] | None,
+        tuple[str, int] | None,
+        tuple[str, int] | None,
+        tuple[int, str] | None,
+    ]
+    | None
+):
+    """Read the answer to a request: (our address, OTHER-ADDRESS, RESPONSE-ORIGIN, (error code, reason)).
+
+    None where the datagram is no answer to it.
+    """
 
 @final
 class Engine:

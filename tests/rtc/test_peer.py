@@ -305,3 +305,24 @@ async def test_a_certificate_of_garbage_fails_that_peer_only(peers, joined):
     a, b = peers
     a.create_data_channel("x")
     await joined(a, b)
+
+
+async def test_statistics_tell_every_pair_that_was_tried(peers, joined):
+    a, b = peers
+    a.create_data_channel("x")
+    a.add_ice_candidate(IceCandidate("candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"))
+    await joined(a, b)
+    async with asyncio.timeout(15):
+        while True:
+            report = await a.stats()
+            pairs = [entry for entry in report.values() if entry["type"] == "candidate-pair"]
+            nobody = [pair for pair in pairs if report[pair["remoteCandidateId"]]["port"] == 9]
+            if nobody and report.get("CP", {}).get("requestsReceived"):
+                break
+            await asyncio.sleep(0.05)  # what checks are sent, nothing tells
+    assert (nobody[0]["state"], nobody[0]["responsesReceived"]) == ("in-progress", 0)
+    assert nobody[0]["requestsSent"] > 0
+    assert nobody[0]["nominated"] is False
+    assert (report["CP"]["state"], report["CP"]["nominated"]) == ("succeeded", True)
+    assert report["CP"]["requestsSent"] > 0
+    assert all(report[pair[end]] for pair in pairs for end in ("localCandidateId", "remoteCandidateId"))

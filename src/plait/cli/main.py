@@ -68,6 +68,7 @@ VERBS: Final = (
     Verb("thing", "Run your own thing from a Python file.", _RUN),
     Verb("camera", "Show a file, an address or a device as a camera.", _RUN),
     Verb("demo", "Start a hub and a small simulated household.", _TRY),
+    Verb("doctor", "What works between here and the hub, and what to do where it does not.", _TRY),
     Verb("check", "Try the whole line on this machine, with figures.", _TRY),
 )
 

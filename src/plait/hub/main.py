@@ -101,6 +101,7 @@ class Hub:
                 credentials=store.credentials,
                 metrics=metrics,
                 alive=lambda: store.marked("", "").future(),
+                ice_servers=lambda _principal, _authority: settings.ice_servers,
                 handed_out=handed_out,
             )
 

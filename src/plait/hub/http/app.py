@@ -14,7 +14,7 @@ from plait.hub.auth import Authenticator
 from plait.hub.contracts import Access, Principal, Things
 from plait.hub.dispatch import Dispatch
 from plait.hub.http import credentials as credential_routes
-from plait.hub.http import login, page, problems, things
+from plait.hub.http import doctor, login, page, problems, things
 from plait.hub.http.headers import SecurityHeaders
 from plait.hub.metrics import Metrics
 from plait.hub.store.credentials import Credentials
@@ -32,6 +32,7 @@ def make_app(
     credentials: Credentials,
     metrics: Metrics,
     alive: Callable[[], Awaitable[object]],
+    ice_servers: doctor.IceServersFor,
     handed_out: Sequence[BaseRoute] = (),
 ) -> FastAPI:
     """Return the application.
@@ -44,6 +45,7 @@ def make_app(
         credentials: for logging in, and to be taken back.
         metrics: what /metrics tells.
         alive: returns when the store has taken a write.
+        ice_servers: for the doctor.
         handed_out: routes to what makes browsers and devices trust this hub.
     """
     app = FastAPI(
@@ -66,6 +68,7 @@ def make_app(
     app.include_router(things.router(dispatch, things_known, access, principal))
     app.include_router(login.router(credentials, auth, principal))
     app.include_router(credential_routes.router(credentials, principal))
+    app.include_router(doctor.router(ice_servers, principal))
 
     @app.get("/healthz", tags=["operation"], summary="Whether the hub works, its store included")
     async def _health() -> Response:
