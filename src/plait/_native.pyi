@@ -251,6 +251,12 @@ class Door:
     def reload(self, cert: bytes, key: bytes) -> None:
         """Take another certificate and key for connections to come. Raises ValueError."""
 
+    def show_challenge(self, name: str, cert: bytes, key: bytes) -> None:
+        """Show this PEM certificate to ACME servers that ask for `name` (RFC 8737). Raises ValueError."""
+
+    def hide_challenge(self, name: str) -> None:
+        """End that."""
+
     def stop_accepting(self) -> None:
         """Close the listening sockets; what is open stays open."""
 

@@ -56,8 +56,12 @@ impl Door {
         max_connections: usize,
         max_undecided: usize,
     ) -> PyResult<Self> {
+        let challenges = Arc::<tls::Challenges>::default();
         let config = match (cert, key) {
-            (Some(cert), Some(key)) => Some(tls::config(cert, key).map_err(PyValueError::new_err)?),
+            (Some(cert), Some(key)) => {
+                let config = tls::config(cert, key, Arc::clone(&challenges));
+                Some(config.map_err(PyValueError::new_err)?)
+            }
             (None, None) => None,
             _ => return Err(PyValueError::new_err("cert and key go together")),
         };
@@ -68,7 +72,7 @@ impl Door {
             .iter()
             .map(|listener| listener.local_addr().map(|at| (at.ip().to_string(), at.port())))
             .collect::<std::io::Result<_>>()?;
-        let shared = Arc::new(Shared::new(limits, config)?);
+        let shared = Arc::new(Shared::new(limits, config, challenges)?);
         let reactor = Reactor::new(Arc::clone(&shared), listeners)?;
         let thread = std::thread::Builder::new().name("plait-door".into()).spawn(move || reactor.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)), addresses })
@@ -112,9 +116,20 @@ impl Door {
 
     /// Takes another certificate for the connections to come; those that are open keep theirs.
     fn reload(&self, cert: &[u8], key: &[u8]) -> PyResult<()> {
-        let config = tls::config(cert, key).map_err(PyValueError::new_err)?;
+        let config = tls::config(cert, key, Arc::clone(&self.shared.challenges));
+        let config = config.map_err(PyValueError::new_err)?;
         *self.shared.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(config);
         Ok(())
+    }
+
+    /// Shows this certificate to ACME servers that ask for `name` by `acme-tls/1` (RFC 8737).
+    fn show_challenge(&self, name: &str, cert: &[u8], key: &[u8]) -> PyResult<()> {
+        self.shared.challenges.show(name, cert, key).map_err(PyValueError::new_err)
+    }
+
+    /// Ends that.
+    fn hide_challenge(&self, name: &str) {
+        self.shared.challenges.hide(name);
     }
 
     /// Closes the listening sockets; what is open stays open.

@@ -12,6 +12,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustls::ServerConfig;
 
 use super::poll::Poll;
+use super::tls::Challenges;
 
 /// What one door lets in.
 pub struct Limits {
@@ -70,6 +71,7 @@ pub struct Shared {
     pub counters: Counters,
     pub poll: Poll,
     pub tls: RwLock<Option<Arc<ServerConfig>>>,
+    pub challenges: Arc<Challenges>,
     /// Readable when `waiting` holds something.
     pub wake: OwnedFd,
     pub accepting: AtomicBool,
@@ -79,12 +81,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(limits: Limits, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+    pub fn new(
+        limits: Limits,
+        tls: Option<Arc<ServerConfig>>,
+        challenges: Arc<Challenges>,
+    ) -> io::Result<Self> {
         Ok(Self {
             limits,
             counters: Counters::default(),
             poll: Poll::new()?,
             tls: RwLock::new(tls),
+            challenges,
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             accepting: AtomicBool::new(true),
             end_by: OnceLock::new(),

@@ -30,7 +30,7 @@ def serve(
     data: _Data = None,
     tls: Annotated[
         str | None,
-        typer.Option(help="auto, off, local or files (PLAIT_TLS; auto)."),
+        typer.Option(help="auto, off, local, files or acme (PLAIT_TLS; auto)."),
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate chain (PLAIT_TLS_CERT).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its PEM key (PLAIT_TLS_KEY).")] = None,

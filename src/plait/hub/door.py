@@ -197,6 +197,16 @@ class Door:
         if self._native is not None:
             self._native.reload(certificate, key)
 
+    def show_challenge(self, name: str, certificate: bytes, key: bytes) -> None:
+        """Show this certificate to ACME servers that ask for a name by `acme-tls/1` (RFC 8737)."""
+        if self._native is not None:
+            self._native.show_challenge(name, certificate, key)
+
+    def hide_challenge(self, name: str) -> None:
+        """End that."""
+        if self._native is not None:
+            self._native.hide_challenge(name)
+
     # Streams
 
     def _welcome(self, native: _native.Door) -> None:

@@ -117,7 +117,7 @@ class Hub:
                     port=settings.port,
                     certificate=self._certificates.pair,
                 ),
-                plain=trust.plain(handed_out, to_tls),
+                plain=trust.plain(handed_out, self._certificates.tokens, to_tls),
             )
             metrics.clients = lambda: clients
             metrics.readings = lambda: properties.readings
@@ -125,7 +125,7 @@ class Hub:
             metrics.door = self._door.counters
             await self._door.start()
             self._revocations = await Revocations(store.credentials, clients).__aenter__()
-            self._certificates.start(self._door.reload)
+            self._certificates.start(self._door)
         except BaseException:
             await store.close()
             raise

@@ -28,7 +28,11 @@ class Settings(TurnSettings):
         tls: where its certificate comes from; "auto": files where they are given, else the hub's own
             authority where it listens beyond the loopback, else none.
         tls_cert, tls_key: PEM files; both or neither.
-        tls_names: names and addresses under which it is reached, beside those that this machine knows.
+        tls_names: names and addresses under which it is reached, beside those that this machine knows; with
+            "acme", its public names.
+        acme_directory: the ACME server; Let's Encrypt by default.
+        acme_email: told to it, for its warnings.
+        acme_ca: a PEM file of who vouches for it, where that is nobody whom the system knows.
         origins: origins of pages that may ask, beside the hub's own address (behind a proxy that changes
             Host).
         ice_servers: further W3C `RTCIceServer` objects for both ends of a call, as JSON.
@@ -41,10 +45,13 @@ class Settings(TurnSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     data: Path = Field(default_factory=default_folder)
-    tls: Literal["auto", "off", "local", "files"] = "auto"
+    tls: Literal["auto", "off", "local", "files", "acme"] = "auto"
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_names: list[str] = Field(default_factory=list)
+    acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
+    acme_email: str = ""
+    acme_ca: Path | None = None
     origins: list[str] = Field(default_factory=list)
     ice_servers: list[dict[str, Any]] = Field(default_factory=list)
     window: float = Field(default=60.0, gt=0, le=3600)

@@ -53,6 +53,8 @@ class IceServer:
     def from_dict(cls, server: Mapping[str, Any]) -> IceServer:
         """Return the server that a W3C RTCIceServer dictionary means, as signaling carries it.
 
+        `authorities` is a member of ours, which browsers pass over: see docs/protocol.md.
+
         Raises:
             ValueError: it has no urls.
         """
@@ -63,6 +65,7 @@ class IceServer:
             (urls,) if isinstance(urls, str) else tuple(urls),
             str(server.get("username", "")),
             str(server.get("credential", "")),
+            str(server.get("authorities", "")),
         )
 
 

@@ -12,12 +12,14 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from plait.hub.http.headers import SecurityHeaders
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 ROOT_PATH: Final = "/ca.crt"
 PAGE_PATH: Final = "/trust"
+_ACME_PATH: Final = "/.well-known/acme-challenge"
 _APPLE_PATH: Final = "/ca.mobileconfig"
 
 
@@ -46,9 +49,21 @@ def routes(authority: Authority | None) -> list[BaseRoute]:
     return [Route(ROOT_PATH, root), Route(_APPLE_PATH, apple), Route(PAGE_PATH, page)]
 
 
-def plain(handed_out: list[BaseRoute], otherwise: ASGIApp) -> ASGIApp:
-    """Return what answers who comes without TLS: these routes, and everything else as `otherwise` does."""
-    return SecurityHeaders(Starlette(routes=[*handed_out, Mount("/", otherwise)]))
+def plain(handed_out: list[BaseRoute], tokens: Mapping[str, str], otherwise: ASGIApp) -> ASGIApp:
+    """Return what answers who comes without TLS.
+
+    Args:
+        handed_out: routes that do.
+        tokens: what ACME servers are answered (RFC 8555, section 8.3), by token.
+        otherwise: answers everything else.
+    """
+
+    async def challenge(request: Request) -> Response:
+        answer = tokens.get(request.path_params["token"])
+        return Response(status_code=404) if answer is None else PlainTextResponse(answer)
+
+    routes = [*handed_out, Route(f"{_ACME_PATH}/{{token}}", challenge), Mount("/", otherwise)]
+    return SecurityHeaders(Starlette(routes=routes))
 
 
 def spaced(fingerprint: str) -> str:

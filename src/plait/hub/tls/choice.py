@@ -39,9 +39,23 @@ def choose(settings: Settings) -> Source | None:
         return Files(chain, key)
     if any(given):
         raise ValueError(f"a certificate is given, but tls is {mode!r}")
+    if mode == "off":
+        return None
+    # ACME's names are not the local authority's affair: its certificate stands in, trusted or not.
+    named = settings.tls_names if mode == "local" else ()
+    local = Local(authority_folder(settings.data), settings.host, named)
     if mode == "local":
-        return Local(authority_folder(settings.data), settings.host, settings.tls_names)
-    return None
+        return local
+    from plait.hub.tls.acme import Acme  # noqa: PLC0415 - and an HTTP client, which other hubs do without
+
+    return Acme(
+        settings.data / "acme",
+        settings.tls_names,
+        directory=settings.acme_directory,
+        email=settings.acme_email,
+        trusted=settings.acme_ca,
+        meanwhile=local,
+    )
 
 
 def is_loopback(host: str) -> bool:

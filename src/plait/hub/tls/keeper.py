@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Self
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import structlog
 
 from plait.hub.tls.choice import choose
-from plait.hub.tls.sources import Local
+from plait.hub.tls.sources import Challenged, Local
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from plait.hub.settings import Settings
     from plait.hub.tls.authority import Authority, Pair
@@ -21,6 +23,13 @@ LOOK_EVERY: Final = 10.0
 """Seconds from one look at files and addresses to the next: a look costs about a millisecond."""
 
 _log = structlog.get_logger("plait.hub")
+
+
+class Reloaded(Challenged, Protocol):
+    """Takes certificates: the door."""
+
+    def reload(self, certificate: bytes, key: bytes) -> None:
+        """Take this one for connections to come."""
 
 
 class Keeper:
@@ -33,6 +42,7 @@ class Keeper:
     Attributes:
         pair: the certificate to begin with; None without TLS.
         authority: the local one, where it vouches for the hub.
+        tokens: what ACME servers are answered by HTTP, by token.
     """
 
     pair: Pair | None = None
@@ -43,6 +53,7 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         self._trouble = ""
         self.authority: Authority | None = source.authority if isinstance(source, Local) else None
+        self.tokens: Mapping[str, str] = {} if source is None else source.tokens
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -56,14 +67,15 @@ class Keeper:
             keeper.pair = await asyncio.to_thread(keeper._source.first)
         return keeper
 
-    def start(self, reload: Callable[[bytes, bytes], None]) -> None:
+    def start(self, door: Reloaded) -> None:
         """Begin to look.
 
         Args:
-            reload: takes a certificate and its key; raises ValueError where they are none, and the last stay.
+            door: takes certificates; raises ValueError where one is none, and the last stays.
         """
         if self._source is not None:
-            self._task = asyncio.create_task(self._look(self._source, reload), name="certificates")
+            self._source.door = door
+            self._task = asyncio.create_task(self._look(self._source, door), name="certificates")
 
     async def stop(self) -> None:
         """Look no more."""
@@ -71,17 +83,45 @@ class Keeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _look(self, source: Source, reload: Callable[[bytes, bytes], None]) -> None:
+    async def _look(self, source: Source, door: Reloaded) -> None:
         while True:
-            await asyncio.sleep(self._every)
             try:
-                pair = await asyncio.to_thread(source.newer)
+                pair = await _aside(source.newer)
                 if pair is not None:
-                    reload(pair.chain, pair.key)
+                    door.reload(pair.chain, pair.key)
                     _log.info("connections to come get the new certificate")
             except (OSError, ValueError) as error:
                 if str(error) != self._trouble:  # once, not every ten seconds
                     _log.warning("no new certificate; the last one stays", reason=str(error))
                 self._trouble = str(error)
+            except Exception:  # noqa: BLE001 - a fault of ours must not let a certificate run out unseen
+                _log.exception("the look for a new certificate failed")
             else:
                 self._trouble = ""
+            await asyncio.sleep(self._every)
+
+
+async def _aside(look: Callable[[], Pair | None]) -> Pair | None:
+    """Call it in a thread that nobody waits for at the end: a server may take its time."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Pair | None] = loop.create_future()
+
+    def settle(pair: Pair | None, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(pair)
+        else:
+            done.set_exception(error)
+
+    def work() -> None:
+        pair, failed = None, None
+        try:
+            pair = look()
+        except Exception as error:  # noqa: BLE001 - handed on as it is
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, pair, failed)
+
+    threading.Thread(target=work, name="plait-certificates", daemon=True).start()
+    return await done

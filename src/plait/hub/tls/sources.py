@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
@@ -23,9 +24,29 @@ RENEW_BEFORE: Final = dt.timedelta(days=30)
 _log = structlog.get_logger("plait.hub")
 
 
-class Source(Protocol):
-    """Gives the certificate that is due."""
+class Challenged(Protocol):
+    """Shows ACME servers that a name is ours: the door."""
 
+    def show_challenge(self, name: str, certificate: bytes, key: bytes) -> None:
+        """Show this certificate to who asks for the name by `acme-tls/1` (RFC 8737)."""
+
+    def hide_challenge(self, name: str) -> None:
+        """End that."""
+
+
+class Source(ABC):
+    """Gives the certificate that is due.
+
+    Attributes:
+        tokens: what ACME servers are answered by HTTP, by token.
+        door: shows challenges; None before it is open.
+    """
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, str] = {}
+        self.door: Challenged | None = None
+
+    @abstractmethod
     def first(self) -> Pair:
         """Return the one to begin with.
 
@@ -33,11 +54,12 @@ class Source(Protocol):
             OSError, ValueError: there is none, and why.
         """
 
+    @abstractmethod
     def newer(self) -> Pair | None:
         """Return the one that is due now, where that is another than the last; it may raise the same."""
 
 
-class Local:
+class Local(Source):
     """Certificates by the hub's own authority, for where the hub is now."""
 
     def __init__(self, folder: Path, host: str, named: Sequence[str] = ()) -> None:
@@ -51,6 +73,7 @@ class Local:
         Raises:
             OSError, ValueError: see `Authority.open`; or a name is none that this authority may vouch for.
         """
+        super().__init__()
         self._host = host
         self._named = [names.parse(name) for name in named]
         self.authority = Authority.open(folder, [*self._named, *names.of_machine(host)])
@@ -108,10 +131,11 @@ class Local:
         return pair
 
 
-class Files:
+class Files(Source):
     """The owner's files, read again when they change on disk."""
 
     def __init__(self, chain: Path, key: Path) -> None:
+        super().__init__()
         self._paths = (chain, key)
         self._seen: tuple[object, ...] = ()
 
