@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::Candidate;
 use crate::CandidateKind;
-use crate::stun::{DEFAULT_MAX_RETRANSMITS, StunTiming, TransId};
+use crate::stun::{StunTiming, TransId};
 use str0m_proto::Id;
 use str0m_proto::Pii;
 
@@ -36,7 +36,7 @@ pub struct CandidatePair {
 
     /// Record of the latest STUN messages we've tried using this pair.
     ///
-    /// This list will usually not grow beyond [`DEFAULT_MAX_RETRANSMITS`] * 2
+    /// This list does not grow beyond what `StunTiming::max_retransmits` says,
     /// unless the user configures a very large retransmission counter.
     binding_attempts: VecDeque<BindingAttempt>,
 
@@ -153,7 +153,7 @@ impl CandidatePair {
             remote_idx,
             remote_kind,
             prio,
-            binding_attempts: VecDeque::with_capacity(DEFAULT_MAX_RETRANSMITS * 2),
+            binding_attempts: VecDeque::new(),
             id: Default::default(),
             valid_idx: Default::default(),
             state: Default::default(),
@@ -296,12 +296,15 @@ impl CandidatePair {
             controlling,
         };
 
-        self.binding_attempts.push_back(attempt);
-
         // Never keep more than the maximum allowed retransmits.
-        while self.binding_attempts.len() > timing_config.max_retransmits() {
+        // Plait: room is made before the push, and grows by few, so that none is kept for more.
+        while self.binding_attempts.len() >= timing_config.max_retransmits().max(1) {
             self.binding_attempts.pop_front();
         }
+        if self.binding_attempts.len() == self.binding_attempts.capacity() {
+            self.binding_attempts.reserve_exact(3);
+        }
+        self.binding_attempts.push_back(attempt);
 
         if self.state == CheckState::Waiting {
             trace!(

@@ -35,7 +35,7 @@ use crate::rtp_::SeqNoWindow;
 use crate::rtp_::{Bitrate, ExtensionMap, Goodbye, Mid, ReportList, Rtcp, RtcpFb};
 use crate::rtp_::{Dlrr, DlrrItem, ExtendedReport, ReportBlock};
 use crate::rtp_::{RtpHeader, SessionId, TwccPacketId, extend_u16};
-use crate::rtp_::{SrtpContext, Ssrc};
+use crate::rtp_::{SrtpContext, SrtpLater, Ssrc};
 use crate::rtp_::{TwccRecvRegister, TwccSendRegister};
 use crate::stats::StatsSnapshot;
 use crate::streams::{RtpPacket, StreamTimeoutConfig, Streams};
@@ -88,8 +88,9 @@ pub(crate) struct Session {
     // Lazy init when we see the PT.
     probe_payload_params: Option<PayloadParams>,
 
-    srtp_rx: Option<SrtpContext>,
-    srtp_tx: Option<SrtpContext>,
+    // Plait: made at the first packet.
+    srtp_rx: Option<SrtpLater>,
+    srtp_tx: Option<SrtpLater>,
     last_nack: Instant,
     last_twcc: Instant,
     twcc: u64,
@@ -97,7 +98,8 @@ pub(crate) struct Session {
     twcc_tx_register: TwccSendRegister,
     max_rx_seq_lookup: HashMap<Ssrc, SeqNoWindow>,
 
-    bwe: Option<Bwe>,
+    // Plait: boxed, since most connections have none.
+    bwe: Option<Box<Bwe>>,
     bwe_last_event: Option<(Bitrate, bool)>,
 
     enable_twcc_feedback: bool,
@@ -169,7 +171,7 @@ impl Session {
             let rate = config.initial_bitrate;
             let pacer = PacerImpl::leaky_bucket(rate * 2.0);
             let bwe = Bwe::new(rate);
-            (pacer, Some(bwe))
+            (pacer, Some(Box::new(bwe)))
         } else {
             (PacerImpl::null(), None)
         };
@@ -207,7 +209,8 @@ impl Session {
             enable_twcc_feedback: false,
             pacer,
             pacer_control: PacerControl::new(),
-            poll_packet_buf: vec![0; 2000],
+            // Plait: allocated by the first packet.
+            poll_packet_buf: Vec::new(),
             pending_packet: None,
             media_bytes_rx: 0,
             media_bytes_tx: 0,
@@ -272,8 +275,8 @@ impl Session {
         // hand side of the key material to derive input/output.
         let left = active;
 
-        self.srtp_rx = Some(SrtpContext::new(crypto, srtp_profile, &mat, !left));
-        self.srtp_tx = Some(SrtpContext::new(crypto, srtp_profile, &mat, left));
+        self.srtp_rx = Some(SrtpLater::new(crypto, srtp_profile, &mat, !left));
+        self.srtp_tx = Some(SrtpLater::new(crypto, srtp_profile, &mat, left));
     }
 
     pub fn handle_timeout(&mut self, now: Instant, wake: &mut Wake) -> Result<(), RtcError> {
@@ -626,7 +629,7 @@ impl Session {
         }
 
         let srtp = match self.srtp_rx.as_mut() {
-            Some(v) => v,
+            Some(v) => v.context(),
             None => {
                 trace!("Rejecting SRTP while missing SrtpContext");
                 return;
@@ -912,7 +915,7 @@ impl Session {
     }
 
     fn handle_rtcp(&mut self, now: Instant, buf: &[u8], wake: &mut Wake) -> Option<()> {
-        let srtp: &mut SrtpContext = self.srtp_rx.as_mut()?;
+        let srtp: &mut SrtpContext = self.srtp_rx.as_mut()?.context();
         let unprotected = srtp.unprotect_rtcp(buf)?;
 
         Rtcp::read_packet(&unprotected, &mut self.feedback_rx);
@@ -1217,7 +1220,7 @@ impl Session {
 
         data.truncate(len);
 
-        let srtp = self.srtp_tx.as_mut()?;
+        let srtp = self.srtp_tx.as_mut()?.context();
         let protected = srtp.protect_rtcp(&data);
 
         assert!(
@@ -1274,7 +1277,7 @@ impl Session {
             raw_packets.push_back(Box::new(RawPacket::RtpTx(header.clone(), buf.clone())));
         }
 
-        let protected = srtp_tx.protect_rtp(buf, &header, *seq_no);
+        let protected = srtp_tx.context().protect_rtp(buf, &header, *seq_no);
 
         if twcc_enabled {
             let packet_id = if let Some(cluster) = cluster_id {
@@ -1709,7 +1712,7 @@ mod tests {
                 buf.extend_from_slice(&packet[..len]);
             }
             // Equal key material lets the local transmit context act as the peer.
-            let packet = session.srtp_tx.as_mut().unwrap().protect_rtcp(&buf);
+            let packet = session.srtp_tx.as_mut().unwrap().context().protect_rtcp(&buf);
             let mut readiness = Readiness::idle();
             session.handle_rtcp_receive(now, &packet, &mut readiness.wake());
             assert!(readiness.wants_events());
@@ -1735,6 +1738,7 @@ mod tests {
             .srtp_tx
             .as_mut()
             .unwrap()
+            .context()
             .protect_rtcp(&[0x80, 201, 0, 1, 0, 0, 0, 1]);
         let mut readiness = Readiness::idle();
         session.handle_rtcp_receive(Instant::now(), &packet, &mut readiness.wake());
