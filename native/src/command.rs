@@ -80,6 +80,8 @@ pub enum Request {
     },
     /// A STUN or TURN server whose name has been resolved, or has not and then has no address.
     Server(Box<Server>),
+    /// Forgets the servers that were added; as many `Request::Server` as this will come.
+    RenewServers(usize),
     Candidate(Box<Candidate>),
     /// A candidate that cannot be used, to be counted.
     Unusable,

@@ -307,6 +307,11 @@ impl Peer {
         self.ask(Request::Server(Box::new(server)))
     }
 
+    /// Forgets the servers that were added: `server` will be called `count` times again.
+    fn renew_servers(&self, count: usize) -> PyResult<()> {
+        self.ask(Request::RenewServers(count))
+    }
+
     /// Adds a remote candidate. False if it is well-formed but of no use here; one behind a name that is
     /// still to be resolved is not counted. ValueError if it is not a candidate.
     fn add_candidate(&self, line: &str) -> PyResult<bool> {

@@ -206,6 +206,7 @@ impl Peer {
                 self.conclude(request, result);
             }
             Request::Server(server) => self.reach.add(*server),
+            Request::RenewServers(count) => self.reach.renew(count),
             Request::Candidate(candidate) => self.add_candidate(*candidate, now),
             Request::Unusable => self.counters.candidates_ignored += 1,
             Request::CreateChannel { gauge, config } => self.create_channel(gauge, config),

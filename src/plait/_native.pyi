@@ -145,6 +145,9 @@ class Peer:
         Raises ValueError for authorities or a name that cannot be used.
         """
 
+    def renew_servers(self, count: int, /) -> None:
+        """Forget the servers that were added: `server` will be called so many times again."""
+
     def add_candidate(self, line: str, /) -> bool:
         """Add a remote candidate; False if it is of no use, or behind a name; ValueError if it is none."""
 

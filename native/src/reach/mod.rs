@@ -105,6 +105,14 @@ impl Reach {
         self.servers.push(server);
     }
 
+    /// Forgets the servers, for `count` others; relays that they gave stay.
+    pub fn renew(&mut self, count: usize) {
+        self.servers.clear();
+        self.asked = 0;
+        self.unresolved = count;
+        self.end_told = false;
+    }
+
     /// Asks every server again, with the addresses that this machine has now; a relay that holds stays.
     pub fn restart(&mut self, hosts: &[IpAddr]) {
         for relay in &mut self.relays {

@@ -41,7 +41,7 @@ class Call(Signaling):
     """
 
     def __init__(self, home: Home, thing_id: str) -> None:
-        super().__init__("", ask=self._request, tell=self._notify)
+        super().__init__("", ask=self._request, tell=self._notify, renew=self._ask_servers)
         self._home = home
         self._thing_id = thing_id
         self._made: Negotiation | None = None
@@ -125,6 +125,9 @@ class Call(Signaling):
             messages.SIGNAL, thing_id=self._thing_id, call=self.id, data=data
         )
         return None if answer.output is UNSET else answer.output
+
+    async def _ask_servers(self) -> Any:
+        return (await self._home.client.request(messages.ICE_SERVERS, call=self.id)).output
 
     def _notify(self, data: dict[str, Any]) -> None:
         if self.id:

@@ -16,11 +16,13 @@ from plait.link.direct import Direct
 from plait.link.hub import HubCarrier, take
 from plait.link.link import Link
 from plait.transport.reconnect import Backoff
+from plait.transport.signaling import servers_in
 from plait.wire import messages
 from plait.wire.errors import InvalidMessage, LinkLost, PlaitError, SessionLost
 from plait.wire.link import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from plait.app.home import Home
@@ -69,7 +71,8 @@ class LinkOpener:
         self._carry()
         self.shortcut = Shortcut(link, self._home.client)
         if self._wants_direct:
-            self._direct = Direct(link, offers=True, ice_servers=opened.get("iceServers", ()))
+            servers = opened.get("iceServers", ())
+            self._direct = Direct(link, offers=True, ice_servers=servers, renew=self._renewed_servers)
         return link
 
     async def __aexit__(
@@ -108,6 +111,11 @@ class LinkOpener:
                 field="/output/version",
             )
         return output
+
+    async def _renewed_servers(self) -> Sequence[Mapping[str, Any]]:
+        assert self._link is not None  # noqa: S101 - opened before
+        answer = await self._home.client.request(messages.ICE_SERVERS, call=self._link.id)
+        return servers_in(answer.output)
 
     def _carry(self) -> None:
         assert self._link is not None  # noqa: S101 - opened before

@@ -56,6 +56,7 @@ class Negotiation:
         self._has_channels = False
         self._early: list[IceCandidate | None] | None = []  # ours, until our offer is on its way
         self.peer.on_ice_candidate = self._found
+        self.peer.renew_ice_servers = self._renewed
         self.peer.on_negotiation_needed = self._offer_soon  # where this machine changes networks
         call.on_candidate = self._add
         call.on_bye = self._gone
@@ -100,6 +101,9 @@ class Negotiation:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.peer.close()
+
+    async def _renewed(self) -> list[IceServer]:
+        return [IceServer.from_dict(server) for server in await self._call.renewed_servers()]
 
     # Candidates
 

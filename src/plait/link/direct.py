@@ -22,7 +22,7 @@ from plait.rtc import (
 from plait.wire.errors import PlaitError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from plait.link.channel import Channel
     from plait.link.link import Link
@@ -68,12 +68,21 @@ class Direct:
         link: this end of it.
         offers: whether this end makes the connection, and makes another where one has failed.
         ice_servers: W3C `RTCIceServer` dictionaries.
+        renew: asks the hub for fresh ones, for ICE restarts and later connections.
     """
 
-    def __init__(self, link: Link, *, offers: bool, ice_servers: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        offers: bool,
+        ice_servers: Sequence[Mapping[str, Any]],
+        renew: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]],
+    ) -> None:
         self._link = link
         self._offers = offers
         self._servers = [IceServer.from_dict(server) for server in ice_servers]
+        self._renew = renew
         self._peer: PeerConnection | None = None
         self._negotiation: PerfectNegotiation | None = None
         self._generation = 0
@@ -100,6 +109,9 @@ class Direct:
         if before is not None:
             self._start(before.close())
         peer, self._generation = self._peer, generation
+        peer.renew_ice_servers = self._renewed
+        if generation > 1:
+            peer.renew_servers()  # those of the connection before may have run out
         self._open = {}
         self._negotiation = PerfectNegotiation(peer, self._tell, polite=not self._offers)
         peer.on_connection_state_change = lambda state: self._changed(peer, state)
@@ -108,6 +120,10 @@ class Direct:
             self._adopt(peer.create_data_channel(FAST, ordered=False, max_retransmits=0))
         else:
             peer.on_data_channel = self._adopt
+
+    async def _renewed(self) -> Sequence[IceServer]:
+        self._servers = [IceServer.from_dict(server) for server in await self._renew()]
+        return self._servers
 
     def _adopt(self, channel: DataChannel) -> None:
         if channel.label not in (SURE, FAST):

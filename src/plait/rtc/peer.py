@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from plait.rtc import engine as engines
 from plait.rtc import servers
+from plait.rtc.asking import Asking
 from plait.rtc.certificate import Certificate
 from plait.rtc.channels import Channels
 from plait.rtc.errors import NegotiationError, PeerClosed
@@ -15,6 +16,7 @@ from plait.rtc.ice import IceCandidate, IceCandidateError, SessionDescription
 from plait.rtc.lines import Lines
 from plait.rtc.mdns import LocalNames
 from plait.rtc.replies import Replies
+from plait.rtc.sdp import FarUfrag
 from plait.rtc.track import EncodedFrame
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from plait import _native
     from plait.rtc import loop
+    from plait.rtc.asking import Renew
     from plait.rtc.channel import DataChannel
     from plait.rtc.engine import Engine
     from plait.rtc.ice import IceServer
@@ -44,6 +47,8 @@ class PeerConnection:
         engine: what drives it.
         connection_state: as in W3C; "failed" and "closed" are final.
         close_reason: why it is over, in words; empty before.
+        renew_ice_servers: where it is set, each ICE restart awaits it, beside everything else, for fresh STUN
+            and TURN servers: credentials of the old ones may have run out.
         transceivers: the media lines, ours and the far end's.
         candidates_ignored: remote candidates of no use here (TCP, `.local` names that nobody on this
             network has). The far end's checks make up for them: what it sends from becomes a candidate.
@@ -86,10 +91,8 @@ class PeerConnection:
         """
         if ice_transport_policy not in ("all", "relay"):
             raise ValueError(f"not an ICE transport policy: {ice_transport_policy!r}")
-        self._servers = servers.read(ice_servers)
-        self._resolving: list[asyncio.Task[None]] = []
+        count = len(servers.read(ice_servers))
         self.certificate = certificate or Certificate.generate()
-        self.ice_servers = tuple(ice_servers)
         self.connection_state: State = "new"
         self.close_reason = ""
         self.candidates_ignored = 0
@@ -117,12 +120,15 @@ class PeerConnection:
             self.certificate,
             loopback=loopback,
             relay_only=ice_transport_policy == "relay",
-            servers=len(self._servers),
+            servers=count,
             packets=packets,
             initial_bitrate=initial_bitrate,
             beside=beside._native if beside else None,  # noqa: SLF001 - the same class
         )
         self._mailbox.attach(self._native.id, self)
+        self._asking = Asking(self._native, ice_servers, self._on_server_failed)
+        self._far_ufrag = FarUfrag()
+        self.renew_ice_servers: Renew | None = None
         self._channels = Channels(self._native)
         self._names = LocalNames(self._native.add_candidate, self._ignore_candidate)
         self._handlers: tuple[Callable[..., None], ...] = (
@@ -140,6 +146,11 @@ class PeerConnection:
             self._on_addresses_changed,
             self._on_bandwidth,
         )
+
+    @property
+    def ice_servers(self) -> Sequence[IceServer]:
+        """The STUN and TURN servers as they were last given."""
+        return self._asking.config
 
     @property
     def transceivers(self) -> Sequence[Transceiver]:
@@ -236,7 +247,7 @@ class PeerConnection:
                 the far end's offer came first.
             PeerClosed: the connection is over.
         """
-        self._ask_servers()
+        self._asking.start()
         if self._offer_is_out:
             restart, asked = ice_restart, self._lines.new()
         else:
@@ -245,6 +256,8 @@ class PeerConnection:
         withdrawn, out = self._withdrawn, self._offer_is_out
         self._offer_is_out = True
         self._restart_is_out |= restart
+        if restart:
+            self.renew_servers()
         channels = bool(self._channels)
         try:
             sdp, mids = await self._ask(
@@ -275,6 +288,11 @@ class PeerConnection:
         self._restart_is_out = False
         self._lines.roll_back()
 
+    def renew_servers(self) -> None:
+        """Ask `renew_ice_servers` for fresh servers now, as an ICE restart does by itself; nothing waits."""
+        if self.renew_ice_servers is not None:
+            self._asking.renew(self.renew_ice_servers)
+
     def restart_ice(self) -> None:
         """Have the next offer restart ICE, and say that one is due.
 
@@ -293,9 +311,11 @@ class PeerConnection:
             NegotiationError: it is not an offer that can be used; the connection is as it was, or failed.
             PeerClosed: the connection is over.
         """
-        self._ask_servers()
+        self._asking.start()
         if self._offer_is_out:
             self._undo()
+        if self._far_ufrag.restarts(offer.sdp):
+            self.renew_servers()
         sdp, _ = await self._ask(self._native.accept, offer.sdp, list(self._codecs))
         self._lines.described(offer.sdp)
         self._names.take_all(offer.sdp)
@@ -312,6 +332,7 @@ class PeerConnection:
         """
         withdrawn = self._withdrawn
         self._lines.described(answer.sdp)
+        self._far_ufrag.note(answer.sdp)
         await self._ask(self._native.answer, answer.sdp)
         self._names.take_all(answer.sdp)
         if withdrawn == self._withdrawn:
@@ -492,26 +513,6 @@ class PeerConnection:
         _logger.info("this machine's addresses have changed: an ICE restart is due")
         self.restart_ice()
 
-    def _ask_servers(self) -> None:
-        waiting, self._servers = self._servers, []
-        self._resolving += [asyncio.ensure_future(self._ask_server(server)) for server in waiting]
-
-    async def _ask_server(self, server: servers.Server) -> None:
-        addresses: list[tuple[str, int]] = []
-        try:
-            addresses = await server.addresses()
-        except (OSError, UnicodeError) as error:
-            reason = str(error) or "its name was not resolved in time"
-            self._on_server_failed(server.url, "", server.port, 701, reason)
-        config = server.config
-        arguments = (config.username, config.credential, server.host, config.authorities)
-        try:
-            # In a thread: for TLS it may have to read the system's certificate authorities.
-            await asyncio.to_thread(self._native.server, server.url, server.transport, addresses, *arguments)
-        except ValueError as error:
-            self._on_server_failed(server.url, "", server.port, 701, str(error))
-            self._native.server(server.url, "", [], *arguments)
-
     def _check(self) -> None:
         if self.connection_state in ("failed", "closed"):
             raise PeerClosed(self.close_reason)
@@ -527,8 +528,7 @@ class PeerConnection:
 
     def _end(self) -> None:
         self._mailbox.detach(self._native.id)
-        for task in self._resolving:
-            task.cancel()
+        self._asking.end()
         self._names.end()
         self._replies.fail(PeerClosed(self.close_reason))
         self._channels.end(self.close_reason)

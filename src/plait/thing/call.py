@@ -25,7 +25,7 @@ from msgspec import UNSET
 
 from plait.transport.signaling import Candidate, Offer, Signaling
 from plait.wire.errors import ActionFailed, InvalidMessage, PlaitError, UnknownOperation
-from plait.wire.messages import SIGNAL
+from plait.wire.messages import ICE_SERVERS, SIGNAL
 
 if TYPE_CHECKING:
     from plait.thing.thing import Thing
@@ -99,6 +99,7 @@ class Calls:
             ice_servers=servers if isinstance(servers, list) else (),
             ask=partial(self._ask, call_id),
             tell=partial(self._tell, call_id),
+            renew=partial(self._ask_servers, call_id),
         )
         self._calls[call_id] = call
         self._tasks[call_id] = asyncio.create_task(self._run(call), name=f"call {call_id}")
@@ -107,6 +108,9 @@ class Calls:
     async def _ask(self, call_id: str, data: dict[str, Any]) -> Any:
         answer = await self._client.request(SIGNAL, thing_id=self._thing.id, call=call_id, data=data)
         return answer.output
+
+    async def _ask_servers(self, call_id: str) -> Any:
+        return (await self._client.request(ICE_SERVERS, call=call_id)).output
 
     def _tell(self, call_id: str, data: dict[str, Any]) -> None:
         with suppress(

@@ -181,6 +181,7 @@ class _View:
     async def run(self) -> None:
         """Answer the viewer's offers until the call has ended."""
         call, peer = self._call, self._peer
+        peer.renew_ice_servers = self._renewed_servers
         peer.on_ice_candidate = call.send_candidate
         peer.on_connection_state_change = self._state_changed
         peer.on_data_channel = self._channel_opened
@@ -214,6 +215,9 @@ class _View:
     def _sender(self, kind: str) -> Transceiver | None:
         found = (each for each in self._peer.transceivers if each.kind == kind and "send" in each.direction)
         return next(found, None)
+
+    async def _renewed_servers(self) -> list[IceServer]:
+        return [IceServer.from_dict(server) for server in await self._call.renewed_servers()]
 
     def _take_candidate(self, candidate: Candidate | None) -> None:
         if candidate is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
+from plait.transport.signaling import servers_in
 from plait.wire import messages
 from plait.wire.codec import decode, encode
 from plait.wire.errors import Busy, InvalidMessage, LinkLost, PlaitError, UnknownOperation
@@ -25,6 +26,8 @@ from plait.wire.link import VERSION
 from plait.wire.messages import END_LINK, LINK
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from plait.link.channel import Channel
     from plait.link.direct import Direct
     from plait.link.link import Link
@@ -124,10 +127,15 @@ class Links:
         link = self._links[link_id] = Link(link_id)
         asked = link.channel(AFFORDANCES, priority=200)
         asked.on_message = partial(self._asked, asked)
-        direct = Direct(link, offers=False, ice_servers=servers if isinstance(servers, list) else ())
+        known = servers if isinstance(servers, list) else ()
+        renew = partial(self._renewed_servers, link_id)
+        direct = Direct(link, offers=False, ice_servers=known, renew=renew)
         task = asyncio.create_task(self._run(link, direct), name=f"link {link_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _renewed_servers(self, link_id: str) -> Sequence[Mapping[str, Any]]:
+        return servers_in((await self._client.request(messages.ICE_SERVERS, call=link_id)).output)
 
     def _asked(self, channel: Channel, text: bytes | str) -> None:
         """Answer a read or a write; the app was let in by the hub to control the thing."""

@@ -93,6 +93,7 @@ class Signaling:
         ice_servers: STUN and TURN servers as W3C `RTCIceServer` dictionaries.
         ask: sends an offer's data and returns its answer's.
         tell: sends a candidate's or a bye's data.
+        renew: asks the hub for fresh servers (`iceservers`), and returns the output.
 
     Attributes:
         id: see above.
@@ -108,6 +109,7 @@ class Signaling:
         ice_servers: Sequence[Mapping[str, Any]] = (),
         ask: Callable[[dict[str, Any]], Awaitable[Any]],
         tell: Callable[[dict[str, Any]], None],
+        renew: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
         self.id = id
         self.ice_servers = tuple(ice_servers)
@@ -116,6 +118,7 @@ class Signaling:
         self._over = asyncio.Event()
         self._ask = ask
         self._tell = tell
+        self._renew = renew
         self._on_candidate: Callable[[Candidate | None], None] | None = None
         self._candidates: list[Candidate | None] = []
         self._offers: asyncio.Queue[Offer | None] = asyncio.Queue()
@@ -143,6 +146,16 @@ class Signaling:
             waiting, self._candidates = self._candidates, []
             for candidate in waiting:
                 take(candidate)
+
+    async def renewed_servers(self) -> Sequence[Mapping[str, Any]]:
+        """Ask the hub for fresh `ice_servers`, before ICE is restarted, and return them.
+
+        Raises:
+            PlaitError: the hub is not there, or knows no such call.
+        """
+        if self._renew is not None:
+            self.ice_servers = tuple(servers_in(await self._renew()))
+        return self.ice_servers
 
     async def offer(self, sdp: str) -> str:
         """Offer to the other end; return its answer's SDP.
@@ -238,6 +251,18 @@ class Signaling:
         self._offers.put_nowait(None)
         for offer in tuple(self._open):
             offer.refuse(_ended(reason))
+
+
+def servers_in(output: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the `iceServers` in an answer of the hub's.
+
+    Raises:
+        InvalidMessage: there are none.
+    """
+    servers = output.get("iceServers") if isinstance(output, dict) else None
+    if not isinstance(servers, list):
+        raise InvalidMessage("The answer to `iceservers` holds them", field="/output/iceServers")
+    return servers
 
 
 def _ended(reason: str) -> ActionFailed:
