@@ -35,6 +35,7 @@ mod sdp;
 mod stats;
 mod stun;
 mod threads;
+mod turn;
 
 use pyo3::prelude::*;
 
@@ -49,5 +50,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(face::set_log_level, module)?)?;
     module.add_function(wrap_pyfunction!(stun::stun_request, module)?)?;
     module.add_function(wrap_pyfunction!(stun::stun_answer, module)?)?;
+    turn::register(module)?;
     door::register(module)
 }

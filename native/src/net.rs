@@ -14,7 +14,7 @@ use crate::arrive::is_stun;
 use crate::port::Place;
 
 /// The largest UDP payload, and so the most that one coalesced read or segmented write carries.
-const LARGEST: usize = 65_507;
+pub const LARGEST: usize = 65_507;
 /// What the kernel refused for now waits here; beyond it packets are lost, as on any network.
 const MOST_WAITING: usize = 4 << 20;
 /// Asked for; the kernel gives what net.core.rmem_max and wmem_max allow.
@@ -71,6 +71,43 @@ impl Io {
         add(poller, &self.socket, Event::readable(key))
     }
 
+    /// Reads once, as many datagrams as there are buffers for. Returns whether there may be more.
+    pub fn receive(&self, buffers: &mut ReadBuffers, mut each: impl FnMut(&RecvMeta, &[u8])) -> bool {
+        let mut slices = buffers.storage.chunks_exact_mut(LARGEST);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(slices.next().unwrap_or_default()));
+        // Errors are per datagram (or "nothing left"); the next wake-up tries again.
+        let Ok(count) = self.state.recv((&self.socket).into(), &mut slices, &mut buffers.meta) else {
+            return false;
+        };
+        for (slice, meta) in buffers.storage.chunks_exact(LARGEST).zip(&buffers.meta[..count]) {
+            for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
+                each(meta, datagram);
+            }
+        }
+        count == BATCH_SIZE
+    }
+
+    /// Sends one datagram, or a run of them. Errors: the kernel's.
+    pub fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.state.try_send((&self.socket).into(), transmit)
+    }
+
+    /// How many datagrams one run may have.
+    pub fn most_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Lets routers, and this machine, fragment what is too long for a link: it is not ours to shorten.
+    pub fn may_fragment(&self) {
+        #[cfg(target_os = "linux")]
+        if self.local.is_ipv4() {
+            use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
+            // Refused, long datagrams are lost.
+            let _ = set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::DONT);
+        }
+    }
+
     /// Takes the socket out of the poller; the descriptor closes when the last owner drops it.
     pub fn unwatch(&self, poller: &Poller) {
         let _ = poller.delete(&self.socket);
@@ -95,22 +132,13 @@ impl Reader {
 
     /// Reads what has arrived and hands on each datagram with its source.
     pub fn read(&self, buffers: &mut ReadBuffers, mut each: impl FnMut(Instant, SocketAddr, &[u8])) {
-        let io = &self.0;
         for _ in 0..READS_A_TURN {
-            let mut slices = buffers.storage.chunks_exact_mut(LARGEST);
-            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
-                std::array::from_fn(|_| IoSliceMut::new(slices.next().unwrap_or_default()));
-            // Errors are per datagram (or "nothing left"); the next wake-up tries again.
-            let Ok(count) = io.state.recv((&io.socket).into(), &mut slices, &mut buffers.meta) else {
-                return;
-            };
-            let now = Instant::now();
-            for (slice, meta) in buffers.storage.chunks_exact(LARGEST).zip(&buffers.meta[..count]) {
-                for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
-                    each(now, meta.addr, datagram);
-                }
-            }
-            if count < BATCH_SIZE {
+            // One clock reading for a batch, taken when its first datagram is there.
+            let mut now = None;
+            let more = self.0.receive(buffers, |meta, datagram| {
+                each(*now.get_or_insert_with(Instant::now), meta.addr, datagram);
+            });
+            if !more {
                 return;
             }
         }

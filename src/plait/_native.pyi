@@ -1,6 +1,7 @@
 # ruff: noqa: PYI021 - an editor shows the docstrings of a stub, and the native module has few
 """The native part of Plait. Applications use `plait.rtc`; this is its seam."""
 
+from collections.abc import Sequence
 from typing import final
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Forwarder",
     "Mailbox",
     "Peer",
+    "TurnServer",
     "generate_certificate",
     "set_log_level",
     "stun_answer",
@@ -268,3 +270,69 @@ class Door:
 
     def close(self, within: float = 0.0) -> None:
         """End the thread and close all; streams that Python closed get `within` seconds to reach clients."""
+
+# --- TURN ------------------------------------------------------------------------------------------
+
+@final
+class TurnServer:
+    """A STUN and TURN server (RFC 8489, RFC 8656) on UDP, with a native thread of its own.
+
+    A client's username is `expires:call:user:thing` (unix seconds; each part percent-encoded where it
+    holds a colon), its password `base64(HMAC-SHA1(secret, username))`. The thread runs from the
+    constructor to `close`.
+    """
+
+    def __new__(
+        cls,
+        listen: Sequence[tuple[str, int]],
+        *,
+        secret: bytes,
+        realm: str,
+        relay_ports: tuple[int, int] = (0, 0),
+        published: Sequence[tuple[str, str]] = (),
+        allow: Sequence[str] = (),
+        max_allocations: int = 16,
+        max_rate: int = 0,
+        max_lifetime: float = 600.0,
+    ) -> TurnServer:
+        """Bind to IP addresses and start.
+
+        `relay_ports` are the first and last port of relayed addresses, (0, 0): whatever is free.
+        `published` has pairs (address here, 0.0.0.0 and :: for any; address that the world sees).
+        `allow` has subnets that may be peers though they are private. `max_allocations` counts per
+        user, `max_rate` is bytes a second per user, both ways together (0: no limit), `max_lifetime`
+        seconds, 1 to 3600. Raises
+        OSError (address or port not to be had) or ValueError, each naming the cause.
+        """
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens on UDP: (ip, port), in the order of `listen`."""
+
+    def counters(self) -> dict[str, int]:
+        """Return `allocations`, `users` and `calls` as they are now, all others since the start.
+
+        `relayed_bytes_in` and `_datagrams_in` are from clients, `_out` to clients; `refused_*` are
+        requests, but `refused_rate` datagrams, and `refused_candidates` calls of `permit`.
+        """
+
+    def permit(self, call: str, user: str, address: str, port: int) -> None:
+        """Let the allocations of a call's `user` reach a candidate that the other party has signaled.
+
+        `call` and `user` are as in the username. It counts for 10 minutes, and as long as the call
+        has allocations or is kept. Loopback, link-local, multicast, ports below 1024 and this
+        server's own are not taken, only counted. Raises ValueError where `address` is no IP address,
+        RuntimeError after `close`.
+        """
+
+    def permit_always(self, address: str, port: int) -> None:
+        """Let every call reach the hub's own media port. Raises as `permit`."""
+
+    def keep(self, call: str, until: float) -> None:
+        """Count the credentials of a call that goes on as valid until then, in unix seconds."""
+
+    def revoke(self, call: str) -> None:
+        """End a call's allocations at once, and take its credentials no more for a day."""
+
+    def close(self) -> None:
+        """End the thread and close every socket; may be called again."""

@@ -1,0 +1,80 @@
+//! What other threads hold of the server: a queue of commands and a way to wake its thread.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use polling::Poller;
+
+use super::counters::Counters;
+
+pub enum Command {
+    /// A candidate that was signaled to a user of a call.
+    Permit {
+        user: String,
+        call: String,
+        candidate: SocketAddr,
+    },
+    PermitAlways(SocketAddr),
+    /// A call goes on, until unix seconds.
+    Keep {
+        call: String,
+        until: u64,
+    },
+    /// A call ends.
+    Revoke {
+        call: String,
+    },
+}
+
+pub struct Handle {
+    pub poller: Poller,
+    pub counters: Arc<Counters>,
+    queue: Mutex<Vec<Command>>,
+    stopped: AtomicBool,
+    process: u32,
+}
+
+impl Handle {
+    pub fn new() -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            poller: Poller::new()?,
+            counters: Arc::default(),
+            queue: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            process: std::process::id(),
+        }))
+    }
+
+    /// False in a process forked from the server's own, and after `stop`.
+    pub fn is_running(&self) -> bool {
+        self.process == std::process::id() && !self.stopped.load(SeqCst)
+    }
+
+    /// Queues a command and wakes the thread. False where the server is not running.
+    pub fn send(&self, command: Command) -> bool {
+        if !self.is_running() {
+            return false;
+        }
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        self.poller.notify().is_ok()
+    }
+
+    pub fn take(&self) -> Vec<Command> {
+        std::mem::take(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells the thread to end. False where there is none to wait for.
+    pub fn stop(&self) -> bool {
+        if !self.is_running() {
+            return false;
+        }
+        self.stopped.store(true, SeqCst);
+        self.poller.notify().is_ok()
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(SeqCst)
+    }
+}

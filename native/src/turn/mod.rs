@@ -1,0 +1,33 @@
+//! The STUN and TURN server (RFC 8489, RFC 8656).
+//!
+//! [`server`] is the whole of it without sockets: datagrams in, an [`outbox`] of datagrams out, and
+//! time told. [`thread`] has the sockets and the clock. A datagram of a bound channel costs a look-up
+//! for its client and one for its channel, and is copied once, into the outbox. Who has not
+//! allocated is not remembered: credentials are computed, nonces carry their own proof.
+//! Why it is our own: docs/decisions/0011-turn-of-our-own.md.
+
+mod allocate;
+mod allocation;
+mod answer;
+mod counters;
+mod credentials;
+mod face;
+mod handle;
+mod outbox;
+mod policy;
+mod relays;
+mod requests;
+mod server;
+mod sockets;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod wire;
+
+use pyo3::prelude::*;
+
+/// Adds the server to the Python module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<face::TurnServer>()
+}
