@@ -20,6 +20,11 @@ const DISCONNECTED_GRACE = 1_500;
 const CONNECT_WITHIN = 12_000;
 const RESTART_WITHIN = 5_000;
 const ANSWER_WITHIN = 10_000;
+const REFUSED_WAIT = 50;
+/** Offers that may be refused one after another on a call that stands, before it is given up. */
+const REFUSALS = 10;
+/** How a device refuses an offer while its own is out, or one that it can make nothing of because of it. */
+const REFUSED: ReadonlySet<string> = new Set(["action-failed", "invalid-message"]);
 
 export interface LegOptions {
   readonly home: Home;
@@ -49,6 +54,10 @@ export class Leg {
   #theirs: RTCIceCandidateInit[] | undefined = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #restarted = false;
+  /** Something is to be offered, and something is being offered. */
+  #stale = false;
+  #offering = false;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: LegOptions) {
     this.#options = options;
@@ -74,6 +83,8 @@ export class Leg {
   async start(): Promise<void> {
     this.#within(CONNECT_WITHIN, "No path to the device was found in time");
     await this.#offer();
+    // From now on the browser says when there is something to offer: a restart, or one that had to give way.
+    this.peer.onnegotiationneeded = () => this.#offerSoon();
   }
 
   hangUp(reason: string): void {
@@ -83,11 +94,69 @@ export class Leg {
     }
   }
 
+  #offerSoon(): void {
+    this.#stale = true;
+    if (!this.#offering) {
+      this.#offering = true;
+      this.#offerAll()
+        .catch((error: unknown) => this.#break(asPlaitError(error)))
+        .finally(() => {
+          this.#offering = false;
+        });
+    }
+  }
+
+  /**
+   * Offer until nothing is left to offer. Where the device offers at the same moment its offer holds (W3C WebRTC, section
+   * 10.7: we are the polite end): it refuses ours, which is withdrawn, and what is still needed is offered again.
+   */
+  async #offerAll(): Promise<void> {
+    for (let refused = 0; this.#stale && !this.#over; ) {
+      this.#stale = false;
+      try {
+        await this.#offer();
+      } catch (error) {
+        refused += 1;
+        if (refused > REFUSALS || !REFUSED.has(asPlaitError(error).code)) {
+          throw error;
+        }
+        await this.#withdraw();
+        await new Promise((resolve) => setTimeout(resolve, REFUSED_WAIT * refused));
+      }
+    }
+  }
+
+  #withdraw(): Promise<void> {
+    return this.#alone(async () => {
+      if (!this.#over && this.peer.signalingState === "have-local-offer") {
+        await this.peer.setLocalDescription({ type: "rollback" });
+      }
+    });
+  }
+
+  /** Do it while no other description is being applied: the signaling state is known only then. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.then(
+      () => {},
+      () => {},
+    );
+    return turn;
+  }
+
   async #offer(): Promise<void> {
     const { peer } = this;
-    await peer.setLocalDescription();
+    const sdp = await this.#alone(async () => {
+      if (this.#over || peer.signalingState !== "stable") {
+        return undefined;
+      }
+      await peer.setLocalDescription();
+      return peer.localDescription?.sdp ?? "";
+    });
+    if (sdp === undefined) {
+      return; // the device's offer came first; what is needed after it is told again
+    }
     const { home, thingID, call } = this.#options;
-    const sdp = peer.localDescription?.sdp ?? "";
     const asked = home.request(
       "signal",
       { thingID, call, data: { type: "offer", sdp } },
@@ -99,10 +168,13 @@ export class Leg {
       this.#notify(candidate);
     }
     const answer = (await asked).output as RTCSessionDescriptionInit;
-    if (!this.#over) {
-      await peer.setRemoteDescription(answer);
-      await this.#applyTheirs();
-    }
+    await this.#alone(async () => {
+      // Else the device has offered, too, and ours has given way.
+      if (!this.#over && peer.signalingState === "have-local-offer") {
+        await peer.setRemoteDescription(answer);
+        await this.#applyTheirs();
+      }
+    });
   }
 
   #found(candidate: RTCIceCandidate | null): void {
@@ -133,7 +205,9 @@ export class Leg {
         this.#take(signal);
         break;
       case "offer":
-        this.#answer(message, signal.sdp).catch((error: unknown) => this.#break(asPlaitError(error)));
+        this.#alone(() => this.#answer(message, signal.sdp)).catch((error: unknown) =>
+          this.#break(asPlaitError(error)),
+        );
         break;
       case "bye":
         this.#break(new PlaitError("offline", signal.reason || "The device hung up"));
@@ -169,6 +243,9 @@ export class Leg {
   /** The device offers: we are the polite side, so an offer of ours in flight is rolled back by the browser. */
   async #answer(message: Message, sdp: string): Promise<void> {
     const { peer } = this;
+    if (this.#over) {
+      return;
+    }
     await peer.setRemoteDescription({ type: "offer", sdp });
     await this.#applyTheirs();
     await peer.setLocalDescription();
@@ -205,7 +282,6 @@ export class Leg {
     this.#restarted = true;
     this.#within(RESTART_WITHIN, "The path to the device was lost");
     this.peer.restartIce();
-    this.#offer().catch((error: unknown) => this.#break(asPlaitError(error)));
   }
 
   #within(milliseconds: number, detail: string): void {
@@ -226,6 +302,7 @@ export class Leg {
     this.#unroute();
     this.peer.onconnectionstatechange = null;
     this.peer.onicecandidate = null;
+    this.peer.onnegotiationneeded = null;
     this.peer.close();
   }
 

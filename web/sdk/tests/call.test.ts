@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { FakeHub } from "../../dev/fakehub.ts";
 import { Backoff } from "../src/backoff.ts";
 import type { Call, CallOptions, CallState } from "../src/call.ts";
+import { PlaitError } from "../src/errors.ts";
 import type { Message } from "../src/messages.ts";
 import { lamp, open, startHub, until } from "./helpers.ts";
 
@@ -11,6 +12,9 @@ class FakePeer {
   static made: FakePeer[] = [];
   readonly log: string[] = [];
   connectionState = "new";
+  signalingState = "stable";
+  onnegotiationneeded: (() => void) | null = null;
+  #needsRestart = false;
   localDescription: { type: string; sdp: string } | null = null;
   remote: { type: string; sdp: string } | null = null;
   onconnectionstatechange: (() => void) | null = null;
@@ -32,18 +36,40 @@ class FakePeer {
     return { label, ...init };
   }
 
-  async setLocalDescription(): Promise<void> {
-    const offers = this.log.filter((entry) => entry.startsWith("local")).length + 1;
-    const type = this.remote?.type === "offer" ? "answer" : "offer";
-    this.localDescription = { type, sdp: `${type} ${offers}` };
+  async setLocalDescription(description?: { type: string }): Promise<void> {
+    if (description?.type === "rollback") {
+      this.log.push("rollback");
+      this.#become("stable");
+      return;
+    }
+    const type = this.signalingState === "have-remote-offer" ? "answer" : "offer";
+    const made = this.log.filter((entry) => entry.startsWith("local")).length + 1;
+    this.localDescription = { type, sdp: `${type} ${made}` };
     this.log.push(`local ${this.localDescription.sdp}`);
     // A browser may find candidates before the description is on its way.
-    this.onicecandidate?.({ candidate: { candidate: `candidate:${offers}`, sdpMid: "0", sdpMLineIndex: 0 } });
+    this.onicecandidate?.({ candidate: { candidate: `candidate:${made}`, sdpMid: "0", sdpMLineIndex: 0 } });
+    this.#become(type === "offer" ? "have-local-offer" : "stable");
   }
 
   async setRemoteDescription(description: { type: string; sdp: string }): Promise<void> {
+    if (description.type === "answer" && this.signalingState !== "have-local-offer") {
+      throw new DOMException("an answer to nothing", "InvalidStateError");
+    }
     this.remote = description;
     this.log.push(`remote ${description.sdp}`);
+    if (description.type === "answer") {
+      this.#needsRestart = false;
+    }
+    // An offer takes the place of our own, if there is one.
+    this.#become(description.type === "offer" ? "have-remote-offer" : "stable");
+  }
+
+  /** As W3C WebRTC has it: what is still to be offered is told whenever the state is stable. */
+  #become(state: string): void {
+    this.signalingState = state;
+    if (state === "stable" && this.#needsRestart) {
+      queueMicrotask(() => this.onnegotiationneeded?.());
+    }
   }
 
   async addIceCandidate({ candidate }: { candidate: string }): Promise<void> {
@@ -55,6 +81,10 @@ class FakePeer {
 
   restartIce(): void {
     this.log.push("restart");
+    this.#needsRestart = true;
+    if (this.signalingState === "stable") {
+      queueMicrotask(() => this.onnegotiationneeded?.());
+    }
   }
 
   async getStats(): Promise<Map<string, object>> {
@@ -92,7 +122,10 @@ interface Stage {
 }
 
 /** A camera that answers each offer, unless `answer` says otherwise. */
-async function stage(options: CallOptions = {}, answers = (_offer: number) => true): Promise<Stage> {
+async function stage(
+  options: CallOptions = {},
+  answers: (offer: number) => boolean | "refuse" = () => true,
+): Promise<Stage> {
   const hub = await startHub();
   const signals: Message[] = [];
   let offers = 0;
@@ -100,7 +133,10 @@ async function stage(options: CallOptions = {}, answers = (_offer: number) => tr
     signals.push(message);
     if ((message.data as { type: string }).type === "offer") {
       offers += 1;
-      if (answers(offers)) {
+      const answer = answers(offers);
+      if (answer === "refuse") {
+        reply({ error: new PlaitError("action-failed", "The camera's own offer came first").problem() });
+      } else if (answer) {
         hub.broadcast({
           operation: "signal",
           thingID: "urn:test:lamp",
@@ -212,6 +248,58 @@ describe("a call", () => {
     peer(0).become("connected");
     peer(0).become("failed");
     await eventually(() => expect(peer(0).log).toContain("remote answer 2"));
+    peer(0).become("connected");
+    expect(call.state.value.phase).toBe("connected");
+    expect(FakePeer.made).toHaveLength(1);
+    call.close();
+  });
+
+  it("gives way where the device restarts at the same moment, and offers its own again", async () => {
+    let theirs: (() => void) | undefined;
+    const { hub, call, signals } = await stage({}, (offer) => {
+      if (offer === 2) {
+        theirs?.();
+        return "refuse";
+      }
+      return true;
+    });
+    await eventually(() => expect(peer(0).log).toContain("add early 1"));
+    theirs = () =>
+      hub.broadcast({
+        messageType: "request",
+        operation: "signal",
+        messageID: "d1",
+        thingID: "urn:test:lamp",
+        ...(signals[0]?.call === undefined ? {} : { call: signals[0].call }),
+        data: { type: "offer", sdp: "their offer" },
+      });
+    peer(0).become("connected");
+    peer(0).become("failed");
+    await eventually(() => expect(peer(0).log).toContain("remote answer 3"));
+    peer(0).become("connected");
+    expect(peer(0).log.filter((entry) => !entry.startsWith("add"))).toEqual([
+      "video recvonly",
+      "local offer 1",
+      "remote answer 1",
+      "restart",
+      "local offer 2",
+      "remote their offer",
+      "local answer 3",
+      "local offer 4",
+      "remote answer 3",
+    ]);
+    expect(call.state.value.phase).toBe("connected");
+    expect(FakePeer.made).toHaveLength(1);
+    call.close();
+  });
+
+  it("withdraws an offer that the device refuses before its own has come", async () => {
+    const { call } = await stage({}, (offer) => (offer === 2 || offer === 3 ? "refuse" : true));
+    await eventually(() => expect(peer(0).log).toContain("add early 1"));
+    peer(0).become("connected");
+    peer(0).become("failed");
+    await eventually(() => expect(peer(0).log).toContain("remote answer 4"));
+    expect(peer(0).log.filter((entry) => entry === "rollback")).toHaveLength(2);
     peer(0).become("connected");
     expect(call.state.value.phase).toBe("connected");
     expect(FakePeer.made).toHaveLength(1);
