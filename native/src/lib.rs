@@ -10,6 +10,7 @@ mod congestion;
 mod consent;
 mod convert;
 mod door;
+mod ed25519;
 mod engine;
 mod event;
 mod face;
@@ -51,5 +52,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stun::stun_request, module)?)?;
     module.add_function(wrap_pyfunction!(stun::stun_answer, module)?)?;
     turn::register(module)?;
+    ed25519::register(module)?;
     door::register(module)
 }

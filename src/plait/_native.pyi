@@ -12,6 +12,9 @@ __all__ = [
     "Mailbox",
     "Peer",
     "TurnServer",
+    "ed25519_public",
+    "ed25519_sign",
+    "ed25519_verify",
     "generate_certificate",
     "set_log_level",
     "stun_answer",
@@ -22,6 +25,15 @@ __all__ = [
 
 def generate_certificate() -> tuple[bytes, bytes]:
     """Make a self-signed certificate: (certificate, private key), both DER."""
+
+def ed25519_public(private: bytes, /) -> bytes:
+    """Return the public key of a private one of 32 bytes. Raises ValueError where it has not so many."""
+
+def ed25519_sign(private: bytes, message: bytes, /) -> bytes:
+    """Return a signature of 64 bytes."""
+
+def ed25519_verify(public: bytes, message: bytes, signature: bytes, /) -> bool:
+    """Return whether the owner of a key has signed a message so."""
 
 def set_log_level(level: int, /) -> None:
     """Hand on what the native side has to say from one of Python's logging levels on; 255: nothing."""

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from plait.app.call import Call
-    from plait.app.link import LinkOpener
+    from plait.link.asking import Asking
+    from plait.link.opener import LinkOpener
     from plait.transport.client import State
     from plait.transport.trust import Trust
     from plait.wire.errors import PlaitError
@@ -221,6 +222,13 @@ class Home:
             if self._closed:
                 raise self.client.error or SessionLost("The connection is closed")
             await self._news.wait()
+
+    def way(self, thing_id: str) -> Asking | None:
+        """Return what asks a thing directly, past the hub, where there is an open link and a direct path."""
+        for opener in self.links.values():
+            if opener.thing_id == thing_id and opener.asking is not None and opener.asking.direct:
+                return opener.asking
+        return None
 
     def enlist(self, call: Call) -> None:
         """Give a call its signals from now on."""

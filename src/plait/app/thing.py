@@ -5,31 +5,30 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import UNSET
 
 from plait.app.call import Call
-from plait.app.changes import Changes
 from plait.app.pictures import picture
+from plait.link.changes import Changes
+from plait.link.consumed import PATIENCE, ConsumedThing
 from plait.wire import messages
 from plait.wire.codec import convert
 from plait.wire.errors import PlaitError, Timeout
-from plait.wire.messages import PropertyState
 from plait.wire.pace import LARGEST, WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from plait.app.changes import Change
     from plait.app.home import Home
-    from plait.app.link import LinkOpener
     from plait.app.live import Live
+    from plait.link.changes import Change
+    from plait.link.opener import LinkOpener
     from plait.wire.messages import Presence, ThingState
 
-PATIENCE = 10.0
-"""Seconds that a thing has for an answer, unless told otherwise."""
+
+_DIRECT: Final = frozenset({messages.READ_PROPERTY, messages.WRITE_PROPERTY})
 
 
 class Bucket(msgspec.Struct, frozen=True, array_like=True):
@@ -48,7 +47,7 @@ class Bucket(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
-class ThingProxy:
+class ThingProxy(ConsumedThing):
     """A thing of the hub. What it asks raises the typed errors of `plait.wire.errors`.
 
     Each request raises `Offline` where the thing is away and must not be, `Timeout` where no answer came in
@@ -104,71 +103,6 @@ class ThingProxy:
     def events(self) -> dict[str, dict[str, Any]]:
         """What it may tell; affordances by name."""
         return dict(self.description.get("events", {}))
-
-    async def read(self, name: str, *, timeout: float = PATIENCE) -> Any:  # noqa: ASYNC109 - travels as the deadline
-        """Return a property's value: from the thing where it is online, else the last known."""
-        return (await self.reading(name, timeout=timeout)).value
-
-    async def reading(
-        self,
-        name: str,
-        *,
-        timeout: float = PATIENCE,  # noqa: ASYNC109 - travels as the deadline
-    ) -> PropertyState:
-        """Return a property's value with the time at which it was true."""
-        answer = await self._ask(messages.READ_PROPERTY, timeout, name=name)
-        timestamp = messages.now() if answer.timestamp is UNSET else answer.timestamp
-        return PropertyState(answer.value, timestamp)
-
-    async def readings(self, *, timeout: float = PATIENCE) -> dict[str, PropertyState]:  # noqa: ASYNC109 - as above
-        """Return the last known values of all properties."""
-        answer = await self._ask(messages.READ_ALL_PROPERTIES, timeout)
-        return convert(answer.value, dict[str, PropertyState], field="/value")
-
-    async def write(
-        self,
-        name: str,
-        value: Any,
-        *,
-        timeout: float = PATIENCE,  # noqa: ASYNC109 - travels as the deadline
-    ) -> Any:
-        """Set a property, and return its value as the device has confirmed it.
-
-        Raises:
-            InvalidValue: it does not fit.
-            ReadOnly: the property cannot be written.
-            ActionFailed: the device could not do it.
-        """
-        plain = msgspec.to_builtins(value, str_keys=True)
-        return (await self._ask(messages.WRITE_PROPERTY, timeout, name=name, value=plain)).value
-
-    async def invoke(
-        self,
-        name: str,
-        input: Any = UNSET,  # noqa: A002 - WoT's name for it
-        *,
-        timeout: float = PATIENCE,  # noqa: ASYNC109 - travels as the deadline
-        **arguments: Any,
-    ) -> Any:
-        """Run an action, and return its output once the device has done it.
-
-        Args:
-            name: the action.
-            input: its whole input; or else
-            arguments: the members of its input: `invoke("blink", times=3)`.
-            timeout: seconds; the device does not begin later, either.
-
-        Raises:
-            InvalidValue: the input does not fit.
-            ActionFailed: the device's own code raised; its words.
-            OutcomeUnknown: it may have run.
-        """
-        if arguments and input is not UNSET:
-            raise TypeError("invoke() takes an input or arguments, not both")
-        given = arguments or input
-        members = {} if given is UNSET else {"input": msgspec.to_builtins(given, str_keys=True)}
-        answer = await self._ask(messages.INVOKE_ACTION, timeout, name=name, **members)
-        return None if answer.output is UNSET else answer.output
 
     async def history(
         self,
@@ -302,17 +236,27 @@ class ThingProxy:
         Args:
             direct: look for a direct path, and move to it when it is better.
         """
-        from plait.app.link import LinkOpener  # noqa: PLC0415 - an app without links needs no engine
+        from plait.link.opener import LinkOpener  # noqa: PLC0415 - an app without links needs no engine
 
-        return LinkOpener(self._home, self.id, direct=direct)
+        return LinkOpener(
+            self._home.client, self._home.links, self.id, direct=direct, on_open=self._home.watching.linked
+        )
 
     async def _ask(self, operation: str, patience: float, **members: Any) -> messages.Message:
         try:
-            for opener in self._home.links.values():
-                way = opener.shortcut
-                if way is not None and opener.thing_id == self.id and way.takes(operation):
-                    return await way.ask(operation, patience, thing_id=self.id, **members)
+            if (way := self._home.way(self.id)) is not None and self._is_direct(operation, members):
+                return await way.ask(operation, patience, thing_id=self.id, **members)
             return await self._home.client.request(operation, timeout=patience, thing_id=self.id, **members)
         except PlaitError as error:
             error.add_note(f"asked of {self.id}: {operation} {members.get('name', '')}".rstrip())
             raise
+
+    def _is_direct(self, operation: str, members: dict[str, Any]) -> bool:
+        """Return whether a request may pass the hub by where there is a direct path.
+
+        Its journal says of an action that it was done once; doing these twice is doing them once.
+        """
+        if operation == messages.INVOKE_ACTION:
+            action = self.actions.get(str(members.get("name")), {})
+            return bool(action.get("safe") or action.get("idempotent"))
+        return operation in _DIRECT

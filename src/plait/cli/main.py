@@ -64,6 +64,8 @@ VERBS: Final = (
     Verb("invoke", "Run an action; prints its output.", _SEE),
     Verb("watch", "Follow a thing's values and events.", _SEE),
     Verb("send", "Send a file to a thing.", _SEE),
+    Verb("pair", "Let one thing use another, without the hub too.", _SEE),
+    Verb("unpair", "Take that back.", _SEE),
     Verb("hub", "Run a hub, and make credentials.", _RUN),
     Verb("thing", "Run your own thing from a Python file.", _RUN),
     Verb("camera", "Show a file, an address or a device as a camera.", _RUN),

@@ -50,6 +50,7 @@ class LiveClients:
         rooms: told of comings and goings; set by `hub/main`.
         revoked: the ids of credentials taken back since this hub started: who was let in with one of them
             just before gets no session.
+        on_revoked: told of credentials that are taken back, after their sessions have ended.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class LiveClients:
     ) -> None:
         self.rooms: Sequence[Room] = ()
         self.revoked: set[str] = set()
+        self.on_revoked: Callable[[Collection[str]], None] = lambda _: None
         self.window = window
         self.marked = marked
         self._bus = bus
@@ -184,6 +186,7 @@ class LiveClients:
             if client.credential in credentials:
                 client.revoked = True
                 self.lose(client, REVOKED, "its credential was taken back")
+        self.on_revoked(credentials)
 
     def close(self) -> None:
         """End all of them: the hub goes away, and they come back to the next one."""

@@ -198,6 +198,10 @@ class Client(Caller, Protocol):
         """Whether it answers an action that is asked again, after a restart too, as it did the first time."""
 
     @property
+    def credential(self) -> str:
+        """The id of the credential that its last connection came with."""
+
+    @property
     def revoked(self) -> bool:
         """Whether the credential that it came with was taken back: its session is over for that reason."""
 
@@ -299,6 +303,61 @@ class Things(Protocol):
 
     def all(self) -> Sequence[ThingRecord]:
         """Return every thing, in the order in which they were registered."""
+
+
+# Things that use each other
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """The owner's word that one thing may use another, without the hub too.
+
+    Attributes:
+        id: new with each word.
+        caller, thing: the one that uses, and the one that is used.
+        verbs: what the caller may do: `read`, `control`.
+        names: the properties, actions and events that it is limited to; None for all.
+        until: microseconds since 1970, UTC; None for as long as it is not taken back.
+        lease: seconds for which each permission holds; the hub gives new ones while it is there.
+    """
+
+    id: str
+    caller: str
+    thing: str
+    verbs: tuple[Literal["read", "control"], ...]
+    names: tuple[str, ...] | None
+    until: int | None
+    lease: int
+
+
+class PairingStore(Protocol):
+    """Where pairings are kept."""
+
+    def seed(self) -> bytes:
+        """Return the hub's private key for permissions: 32 bytes, the same for life."""
+
+    def all(self) -> Sequence[Pairing]:
+        """Return every pairing."""
+
+    def keep(self, pairing: Pairing) -> None:
+        """Keep one, in place of an earlier one of the same two."""
+
+    def drop(self, pairing: Pairing) -> None:
+        """Forget one."""
+
+
+class Permissions(Protocol):
+    """Says which thing may use which."""
+
+    def permission(self, caller: str, thing: str) -> tuple[str, str]:
+        """Return the pairing's id and the signed permission.
+
+        Raises `Forbidden`, and `Busy` where the two have not said yet who they are.
+        """
+
+    def revoked(self, pairing: str) -> str:
+        """Return why a pairing holds no more; empty where it does."""
 
 
 # Store

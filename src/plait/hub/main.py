@@ -26,6 +26,7 @@ from plait.hub.rooms.events import Events
 from plait.hub.rooms.history import History
 from plait.hub.rooms.ice import IceServers
 from plait.hub.rooms.links import Links
+from plait.hub.rooms.pairings import Pairings
 from plait.hub.rooms.pictures import Pictures
 from plait.hub.rooms.properties import Properties
 from plait.hub.rooms.registry import Registry
@@ -33,6 +34,7 @@ from plait.hub.rooms.signaling import Signaling
 from plait.hub.settings import Settings
 from plait.hub.store.sqlite import SqliteStore
 from plait.hub.tls.keeper import Keeper
+from plait.rtc.ed25519 import SigningKey
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -73,6 +75,25 @@ class Hub:
             properties = Properties(things, store=store, bus=bus, access=access, clients=clients)
             actions = Actions(things, store=store, access=access, clients=clients)
             servers = IceServers(settings.ice_servers, relays.configured(settings))
+            key = SigningKey(store.pairings.seed())
+            self._pairings = pairings = Pairings(
+                things,
+                access=access,
+                clients=clients,
+                store=store.pairings,
+                trusts=store.credentials.trusts,
+                sign=key.sign,
+                public=key.public,
+            )
+            links = Links(
+                things,
+                access=access,
+                clients=clients,
+                permissions=pairings,
+                valid=store.credentials.valid,
+                servers=servers,
+            )
+            pairings.over, clients.on_revoked = links.unpaired, links.revoked
             # The hub's rooms. A new one is a file in rooms/ and a row here.
             rooms: tuple[Room, ...] = (
                 things,
@@ -81,7 +102,8 @@ class Hub:
                 History(things, store=store, access=access),
                 Events(things, store=store, bus=bus, access=access),
                 Signaling(things, access=access, clients=clients, servers=servers),
-                Links(things, access=access, clients=clients, servers=servers),
+                links,
+                pairings,
                 Pictures(things, access=access, clients=clients),
                 servers,
             )
@@ -136,6 +158,7 @@ class Hub:
         try:
             await self._revocations.__aexit__(*_)
             await self._certificates.stop()
+            self._pairings.close()
             self.clients.close()
             await self._door.stop()
         finally:

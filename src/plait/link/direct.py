@@ -19,13 +19,15 @@ from plait.rtc import (
     RtcError,
     SessionDescription,
 )
-from plait.wire.errors import PlaitError
+from plait.rtc.sdp import fingerprints
+from plait.wire.errors import Forbidden, LinkLost, PlaitError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from plait.link.channel import Channel
     from plait.link.link import Link
+    from plait.link.pinning import Pinned, Ring
     from plait.rtc import DataChannel
     from plait.wire.link import Lane
 
@@ -41,6 +43,16 @@ RETRY: Final = (1.0, 30.0)
 """Seconds until another connection is tried where one has failed: at first, and at the most."""
 
 _log = logging.getLogger("plait.link")
+
+
+def prove(sdp: str, fingerprint: str) -> None:
+    """Check that a far end will show the certificate that it must.
+
+    Raises:
+        Forbidden: its description names another.
+    """
+    if fingerprints(sdp) != {fingerprint}:
+        raise Forbidden("the far end shows another certificate than its permission names")
 
 
 class _Channels:
@@ -69,6 +81,7 @@ class Direct:
         offers: whether this end makes the connection, and makes another where one has failed.
         ice_servers: W3C `RTCIceServer` dictionaries.
         renew: asks the hub for fresh ones, for ICE restarts and later connections.
+        pinned: the far end's certificate, and ours, where both are known; see there.
     """
 
     def __init__(
@@ -78,8 +91,10 @@ class Direct:
         offers: bool,
         ice_servers: Sequence[Mapping[str, Any]],
         renew: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]],
+        pinned: Pinned | None = None,
     ) -> None:
         self._link = link
+        self._pinned = pinned
         self._offers = offers
         self._servers = [IceServer.from_dict(server) for server in ice_servers]
         self._renew = renew
@@ -105,7 +120,9 @@ class Direct:
     # Connections. Each has a generation, so that signals of the one before are not taken for this one's.
 
     def _begin(self, generation: int) -> None:
-        before, self._peer = self._peer, PeerConnection(ice_servers=self._servers)
+        certificate = None if self._pinned is None else self._pinned.certificate
+        before = self._peer
+        self._peer = PeerConnection(ice_servers=self._servers, certificate=certificate)
         if before is not None:
             self._start(before.close())
         peer, self._generation = self._peer, generation
@@ -176,6 +193,11 @@ class Direct:
     # Signals
 
     def _tell(self, signal: SessionDescription | IceCandidate | None) -> None:
+        ring = None if self._pinned is None else self._pinned.ring
+        if ring is not None and self._offers and not self._link.path.name:
+            if isinstance(signal, SessionDescription):  # its candidates are in it
+                self._start(self._ring(ring, signal, self._generation))
+            return
         told: dict[str, Any] = {"generation": self._generation}
         if isinstance(signal, SessionDescription):
             told |= {"type": signal.type, "sdp": signal.sdp}
@@ -184,11 +206,46 @@ class Direct:
         if not self._link.closed.is_set():
             self._signals.send_nowait(json.dumps(told))
 
+    async def _ring(self, ring: Ring, offer: SessionDescription, generation: int) -> None:
+        """Offer without the hub: no path carries the link."""
+        asked = {"link": self._link.id, "generation": generation, "sdp": offer.sdp}
+        try:
+            answer = await ring(asked)
+            if generation == self._generation:
+                await self._answered(SessionDescription("answer", answer))
+        except (LinkLost, Forbidden) as error:
+            self._link.close(error)
+        except (OSError, PlaitError, RtcError, ValueError) as error:
+            _log.info("link %s: the far end does not answer: %s", self._link.id, error)
+            if generation == self._generation and self._peer is not None:
+                await self._peer.close()  # another try follows from that
+
+    async def rung(self, generation: int, sdp: str) -> str:
+        """Take an offer that came without the hub; return the answer.
+
+        Raises:
+            Forbidden: the far end shows another certificate than it must.
+            RtcError, ValueError: the offer is of no use.
+        """
+        if self._pinned is not None:
+            prove(sdp, self._pinned.far)
+        self._begin(generation)
+        assert self._peer is not None  # noqa: S101 - just made
+        return (await self._peer.accept(SessionDescription("offer", sdp))).sdp
+
+    async def _answered(self, description: SessionDescription) -> None:
+        if self._pinned is not None:
+            prove(description.sdp, self._pinned.far)
+        if self._negotiation is not None:
+            await self._negotiation.receive(description)
+
     async def _listen(self) -> None:
         with suppress(PlaitError):  # that the link is over is told elsewhere
             async for message in self._signals:
                 try:
                     await self._heard(json.loads(message))
+                except Forbidden as error:
+                    self._link.close(error)
                 except (RtcError, ValueError, KeyError, TypeError) as error:
                     _log.warning("link %s: a signal is of no use: %s", self._link.id, error)
 
@@ -199,7 +256,7 @@ class Direct:
         if generation != self._generation or self._negotiation is None:
             return
         if told["type"] in ("offer", "answer"):
-            await self._negotiation.receive(SessionDescription(told["type"], str(told["sdp"])))
+            await self._answered(SessionDescription(told["type"], str(told["sdp"])))
         elif told["candidate"]:
             await self._negotiation.receive(IceCandidate(str(told["candidate"])))
         else:

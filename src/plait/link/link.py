@@ -1,8 +1,7 @@
 """A link's end at work: its paths probed, the better one chosen, its channels as programs use them.
 
 `wire.link` holds the rules, `wire.path` which path is better; here are the clock, the probes and the queues.
-An app's `Link` and a thing's are the same class; how each comes to its paths is in `app.link` and
-`thing.links`.
+Both ends are of the same class; how each comes to its paths is in `link.opener` and `thing.links`.
 """
 
 from __future__ import annotations
@@ -116,18 +115,24 @@ class Link:
 
     Attributes:
         id: the hub's name for it.
+        peer: who is at the other end: a thing's id, or whom the hub has let in, such as `user:owner`.
+        met: set once there is a path for the first time.
         path: what carries it now, and why.
         on_path: told when that changes.
         on_channel: told of each channel that the far end has opened and nobody here has asked for.
+        on_paths: told when a path is there, and when one is gone.
         closed: set once it is over; `error` says why.
     """
 
-    def __init__(self, id: str) -> None:  # noqa: A002 - the protocol's name for it
+    def __init__(self, id: str, *, peer: str = "") -> None:  # noqa: A002 - the protocol's name for it
         self.id = id
+        self.peer = peer
+        self.met = asyncio.Event()
         self.path = Choice("", "no path is open")
         self.on_path: Callable[[Choice], None] | None = None
         self.on_channel: Callable[[Channel | Values], None] | None = None
         self.on_close: Callable[[], None] | None = None
+        self.on_paths: list[Callable[[], None]] = []
         self.closed = asyncio.Event()
         self.error: PlaitError | None = None
         self._loop = asyncio.get_running_loop()
@@ -231,10 +236,13 @@ class Link:
         """Note that a path is there."""
         if self.closed.is_set():
             return
+        self.met.set()
         path = self._paths[name]
         path.open(carrier, self._loop.time())
         path.relayed = relayed
         self._look()
+        for tell in self.on_paths:
+            tell()
 
     def lost(self, name: str) -> None:
         """Note that a path is gone."""
@@ -242,12 +250,17 @@ class Link:
         if path.carrier is None:
             return
         path.carrier = None
+        if self.closed.is_set():
+            return
         path.failures += self.path.name == name
         self._choose()
+        for tell in self.on_paths:
+            tell()
 
-    def is_open(self, name: str) -> bool:
-        """Return whether a path is there."""
-        return self._paths[name].carrier is not None
+    def is_open(self, name: str | None = None) -> bool:
+        """Return whether a path is there: this one, or any."""
+        paths = self._paths.values() if name is None else (self._paths[name],)
+        return any(path.carrier is not None for path in paths)
 
     def _look(self) -> None:
         """Probe what is due, and choose; again after a while."""
@@ -332,7 +345,9 @@ class Link:
             self._pumping = self._loop.call_at(due, self.pump)
 
     def receive(self, name: str, packet: bytes) -> None:
-        """Take a packet that came on a path."""
+        """Take a packet that came on a path; none after the end."""
+        if self.closed.is_set():
+            return
         now = self._loop.time()
         for event in self._wire.receive(packet):
             match event:
@@ -373,6 +388,8 @@ class Link:
         for timer in (self._looking, self._pumping):
             if timer is not None:
                 timer.cancel()
+        for path in self._paths.values():
+            path.carrier = None
         for channel in list(self._channels.values()):
             channel.end(error)
         self._channels.clear()

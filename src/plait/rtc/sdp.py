@@ -40,3 +40,9 @@ class FarUfrag:
         before = self._known
         self.note(sdp)
         return bool(before) and before != self._known
+
+
+def fingerprints(sdp: str) -> frozenset[str]:
+    """Return the certificates' fingerprints that a description names, as `sha-256 AB:CD:…` (RFC 8122)."""
+    found = re.findall(r"^a=fingerprint:(\S+) ([0-9A-Fa-f:]+)", sdp, flags=re.MULTILINE)
+    return frozenset(f"{algorithm.lower()} {digest.upper()}" for algorithm, digest in found)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from plait.thing.pairs import Pairs
     from plait.thing.spool import Spool
     from plait.thing.state_file import StateFile
     from plait.thing.thing import Thing
@@ -103,7 +104,9 @@ class Service:
         self._answers = Answers(thing)
         self._calls = Calls(thing, self._client)
         self._pictures = Pictures(thing, self._state.clock)
-        self._links = Links(thing, self._client, self._answers)
+        self._links = Links(thing, self._client, self._answers, self._paired)
+        self._pairs: Pairs | None = None
+        self._asking: set[asyncio.Future[None]] = set()
         self._working = 0
         self._left_out: set[str] = set()  # properties whose last reading found no place
         self._refused: asyncio.Future[None] | None = None
@@ -123,6 +126,8 @@ class Service:
         file = self._open()
         if self._spool is not None:
             self._state.attach(loop, self._spool.put)
+        if self._every is None and self._was_paired():
+            self._paired()
         main = asyncio.create_task(self._main(), name=f"main of {self._thing.id}")
         connection = asyncio.create_task(self._connection(), name=f"connection of {self._thing.id}")
         ends: list[asyncio.Future[None]] = [main, connection, self._refused]
@@ -135,6 +140,8 @@ class Service:
             main.cancel()
             await self._calls.close()
             await self._links.close()
+            if self._pairs is not None:
+                await self._pairs.close()
             await self._client.close()
             self._state.detach()
             connection.cancel()
@@ -157,6 +164,16 @@ class Service:
         self._answers.journal = Journal(file)
         self._state.admit, self._state.keep = self._spool.admit, self._spool.saved
         return file
+
+    def _was_paired(self) -> bool:
+        return self._folder is not None and (folder_of(self._thing.id, self._folder) / "pairs.json").exists()
+
+    def _paired(self) -> Pairs:
+        if self._pairs is None:
+            from plait.thing.pairs import Pairs  # noqa: PLC0415 - it brings the engine, for who is paired
+
+            self._pairs = Pairs(self._thing, self._client, self._links, self._state.clock, self._folder)
+        return self._pairs
 
     async def _close(self, file: StateFile) -> None:
         if self._spool is not None:
@@ -206,18 +223,42 @@ class Service:
 
     def _moved(self, state: State) -> None:
         self._links.moved(state)
+        if self._pairs is not None:
+            self._pairs.moved(state)
         if state in ("connected", "resumed"):
             self._state.shift(self._state.clock.learn(self._client.hub_time()))
             if self._spool is None:  # from now on the readings' times are right
                 self._state.attach(asyncio.get_running_loop(), self._report)
         if state == "connected":
             self._calls.lose("the connection to the hub was lost")
+            self._settle()
         elif state == "resumed":
             self._online()
         elif state == "lost":
             self._here.clear()
             if self._every is None:
                 self._tell("lost")
+
+    def _settle(self) -> None:
+        """Ask a hub that was away, or has lost our session, which links and permissions still hold."""
+        links = self._links.tickets
+        grants = [] if self._pairs is None else [grant.id for grant in self._pairs.grants]
+        if links or grants:
+            task = asyncio.ensure_future(self._ask_what_holds({"links": links, "grants": grants}))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    async def _ask_what_holds(self, kept: dict[str, Any]) -> None:
+        try:
+            answer = await self._client.request(messages.KEEP_LINKS, input=kept)
+        except PlaitError as error:  # a hub of an earlier release keeps no account of them
+            log.info("%s: the hub does not say which links hold: %s", self._thing.title, error)
+            return
+        output = answer.output if isinstance(answer.output, dict) else {}
+        for link_id, reason in dict(output.get("over", {})).items():
+            self._links.end(link_id, str(reason))
+        for pairing, reason in dict(output.get("revoked", {})).items():
+            self._paired().grants.revoke(pairing, str(reason))
 
     def _online(self) -> None:
         self._known = True
@@ -228,6 +269,8 @@ class Service:
     def _take(self, message: Message) -> Awaitable[None] | None:
         if message.operation == messages.READ_PROPERTY and message.message_type == "request":
             self._client.respond(message, **self._answers.read(message))  # there at once: no task for it
+        elif message.operation == messages.READ_IDENTITY and message.message_type == "request":
+            self._client.respond(message, **self._paired().identity())
         elif message.operation == messages.OPEN_LINK and message.message_type == "request":
             self._client.respond(message, **self._links.answer(message))
         elif message.message_type == "request":
@@ -235,7 +278,10 @@ class Service:
         elif message.operation == messages.SIGNAL:
             self._calls.take(message)
         elif message.operation in (messages.LINK, messages.END_LINK):
-            self._links.take(message)
+            opener = None if self._pairs is None else self._pairs.peers.openers.get(str(message.call))
+            (self._links if opener is None else opener).take(message)
+        elif message.operation in (messages.GRANT, messages.REVOKE):
+            self._paired().take(message)
         elif message.operation == messages.ERROR and message.error is not UNSET and self._known:
             log.error("%s: the hub says: %s", self._thing.title, from_problem(message.error))
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -79,6 +80,12 @@ class State:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._sink: Sink | None = None
+        self._listeners: list[Sink] = []
+
+    @property
+    def last(self) -> datetime:
+        """When the last report was made."""
+        return self._stamp
 
     def reading(self, name: str) -> Reading | None:
         """Return a property's last reading; None before the first."""
@@ -153,6 +160,11 @@ class State:
         if self.keep is not None:
             await self.keep()
 
+    def listen(self, listener: Sink) -> Callable[[], None]:
+        """Give every later report to `listener` as well, on the loop's thread; returns what ends that."""
+        self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
+
     def detach(self) -> None:
         """Keep reports until somebody attaches again."""
         self._loop = self._sink = None
@@ -165,6 +177,8 @@ class State:
                     return
                 operation, members = self._waiting.popleft()
             sink(operation, **members)
+            for listener in tuple(self._listeners):
+                listener(operation, **members)
 
     def _time(self) -> datetime:
         """Return the time of a new report; no two have the same, since the hub knows a report by its time."""

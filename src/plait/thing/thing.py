@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from plait.link.link import Link
     from plait.thing.call import Call
+    from plait.thing.peers import Peer
     from plait.thing.runner import Options
     from plait.wire.description import (
         Description,
@@ -155,6 +156,16 @@ class Thing:
         At once where the thing is served without a folder: it keeps nothing.
         """
         await state_of(self).saved()
+
+    def peer(self, name: str) -> Peer:
+        """Return another thing that this one may use, once its owner has said so (`plait pair`).
+
+        Args:
+            name: the other's id, or the last part of it: `lamp` for `urn:dev:lamp`.
+        """
+        from plait.thing.peers import peers_of  # noqa: PLC0415 - a thing without pairs needs none of it
+
+        return peers_of(self).peer(name)
 
     async def main(self) -> None:
         """Do the device's own work. Override it; it may return."""

@@ -22,6 +22,7 @@ PlaitError
 ├── ActionFailed       the device's own code raised                    500
 ├── Unauthorized       no valid credential                             401
 └── Forbidden          the credential does not allow this              403
+    └── PermissionExpired  what one thing may do with another is over  403
 """
 
 from __future__ import annotations
@@ -202,6 +203,12 @@ class Forbidden(PlaitError):
     """The credential does not allow this."""
 
     code, title, status = "forbidden", "Not allowed", 403
+
+
+class PermissionExpired(Forbidden):
+    """The time for which one thing may use another is over."""
+
+    code, title, status = "permission-expired", "The permission has expired", 403
 
 
 def _tree(base: type[PlaitError]) -> dict[str, type[PlaitError]]:

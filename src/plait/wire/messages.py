@@ -58,6 +58,13 @@ SIGNAL: Final = "signal"
 OPEN_LINK: Final = "openlink"
 LINK: Final = "link"
 END_LINK: Final = "endlink"
+KEEP_LINKS: Final = "keeplinks"
+PAIR: Final = "pair"
+UNPAIR: Final = "unpair"
+READ_PAIRINGS: Final = "readpairings"
+READ_IDENTITY: Final = "readidentity"
+GRANT: Final = "grant"
+REVOKE: Final = "revoke"
 ERROR: Final = "error"
 
 SESSION_OPERATIONS: Final = frozenset({HELLO, ACK, PING, ERROR})

@@ -28,6 +28,7 @@ const CODES = {
   "action-failed": ["The device could not do it", 500, false],
   unauthorized: ["Not logged in", 401, false],
   forbidden: ["Not allowed", 403, false],
+  "permission-expired": ["The permission has expired", 403, false],
 } as const satisfies Record<string, readonly [title: string, status: number, retry: boolean]>;
 
 export type ErrorCode = keyof typeof CODES;

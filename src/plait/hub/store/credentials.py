@@ -139,6 +139,14 @@ class Credentials:
         with self._engine.connect() as connection:
             return [credential for _, credential in _valid(connection)]
 
+    def valid(self, credential: str) -> bool:
+        """Return whether the credential of this id is still good."""
+        return any(each.id == credential for each in self.all())
+
+    def trusts(self, thing: str) -> bool:
+        """Return whether a thing has a credential that is still good."""
+        return any(each.principal == Principal("thing", thing) for each in self.all())
+
     def revoke(self, which: str) -> Sequence[Credential]:
         """Take credentials back, for good; a hub that runs ends their sessions within a second.
 

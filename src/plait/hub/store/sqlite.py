@@ -15,6 +15,7 @@ from plait.hub.contracts import Entry, NotKept
 from plait.hub.reply import Reply
 from plait.hub.store import database, tables
 from plait.hub.store.credentials import Credentials
+from plait.hub.store.pairings import PairingStore
 from plait.hub.store.writer import Writer
 from plait.wire.errors import OutcomeUnknown
 
@@ -86,6 +87,7 @@ class SqliteStore:
         database.migrate(self._engine)
         self._tidy()
         self.credentials = Credentials(self._engine)
+        self.pairings = PairingStore(self._engine)
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="plait-read")
         self._reader = threading.local()
         self._opened: list[sqlite3.Connection] = []

@@ -119,6 +119,21 @@ revoked: Final = Table(
     sqlite_autoincrement=True,
 )
 
+# Which thing (`caller`) may use which other without the hub. `verbs` and `names` are JSON lists; `until` is
+# absent where it has no end; `lease`, in seconds, is how long each permission holds.
+pairings: Final = Table(
+    "pairings",
+    metadata,
+    Column("caller", Text, primary_key=True),
+    Column("thing", Text, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("verbs", LargeBinary, nullable=False),
+    Column("names", LargeBinary),
+    Column("until", Integer),
+    Column("lease", Integer, nullable=False),
+    Column("created", Integer, nullable=False),
+)
+
 settings: Final = Table(
     "settings",
     metadata,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.app.changes import Change, Changes
+from plait.link.changes import Change, Changes
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
