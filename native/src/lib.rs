@@ -17,6 +17,7 @@ mod face;
 mod forward;
 mod gather;
 mod guard;
+mod handshake;
 mod inbound;
 mod life;
 mod log;

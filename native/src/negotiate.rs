@@ -11,6 +11,7 @@ use crate::command::Wishes;
 use crate::congestion;
 use crate::event::{Answer, Event};
 use crate::guard;
+use crate::handshake;
 use crate::media::{self, Media};
 use crate::peer::Peer;
 use crate::sdp;
@@ -196,6 +197,7 @@ impl Peer {
         }
         let config = Rtc::builder()
             .clear_codecs()
+            .set_crypto_provider(handshake::provider())
             .set_dtls_cert(self.config.certificate.clone())
             .set_stats_interval(Some(STATS_EVERY))
             .set_sctp_max_buffered_amount(SCTP_BUFFER)

@@ -15,10 +15,10 @@ pub(crate) const DATA_CHUNK_HEADER_SIZE: u32 = 16;
 pub(crate) const DEFAULT_MAX_MESSAGE_SIZE: u32 = 65536;
 
 // Default RTO values in milliseconds
-// Plait: 3000, 1000 and 60000 before (RFC 4960). The first is RFC 9260's, the others are those of Chrome's
-// dcSCTP: a lost retransmission costs at least the minimum, which lies above the far end's 200 ms of
-// delayed SACK.
-pub(crate) const RTO_INITIAL: u64 = 1000;
+// Plait: 3000, 1000 and 60000 before (RFC 4960). The first two are those of Chrome's dcSCTP: a lost
+// retransmission costs at least the minimum, which lies above the far end's 200 ms of delayed SACK. A path
+// that ICE and DTLS have just used needs no 1 s (RFC 9260) to tell that the first packet was lost.
+pub(crate) const RTO_INITIAL: u64 = 500;
 pub(crate) const RTO_MIN: u64 = 400;
 pub(crate) const RTO_MAX: u64 = 3000;
 
