@@ -103,7 +103,7 @@ impl Peer {
         self.pairs.clear();
         self.restarting = true;
         self.candidates_told = false;
-        self.reach.restart(&gather::host_addresses(true));
+        self.reach.restart(&gather::host_addresses(true), now);
         self.gather(poller);
         self.hurry(now);
     }

@@ -92,3 +92,29 @@ async def test_nobody_gets_into_anothers_call(hub, device, app, call):
     await within(lambda: other.told["error"])
     assert signals(device) == signals(app) == []
     await other.client.close()
+
+
+async def test_a_call_that_the_hub_does_not_know_any_more_is_taken_up(device, app, call):
+    """As after a restart of the hub: the viewer names the call that it had."""
+    opened = (await app.ask("opencall", call="from-before")).output
+    assert opened["call"] == "from-before"
+    app.client.notify(messages.SIGNAL, thing_id=LAMP, call="from-before", data={"type": "here"})
+    await within(lambda: signals(device) == [{"type": "here"}])
+    with pytest.raises(InvalidMessage, match="1 to 64 characters"):
+        await app.ask("opencall", call="x" * 65)
+
+
+async def test_a_call_taken_up_by_a_new_session_is_not_ended_by_the_old_ones(hub, device, app, call):
+    again = App(hub, token=app.token)
+    await again.client.start(5)
+    assert (await again.ask("opencall", call=call)).output["call"] == call
+    await app.client.close()
+    again.client.notify(messages.SIGNAL, thing_id=LAMP, call=call, data={"type": "here"})
+    await within(lambda: signals(device) == [{"type": "here"}])
+    await again.client.close()
+
+
+async def test_a_hub_that_stops_ends_no_calls(hub, device, app, call):
+    hub.clients.close()
+    await within(lambda: "lost" in device.states and "lost" in app.states)
+    assert signals(device) == signals(app) == []

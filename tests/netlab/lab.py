@@ -160,12 +160,16 @@ class Place:
         self._router.run("conntrack", "-F")
 
     def move(self, number: int) -> None:
-        """Come to another network: another address, by another router's side of the NAT.
+        """Come to another network: another address here, and another public one of the router's.
 
         Args:
-            number: of the network, 1 to 254: the address is 10.NUMBER.0.2.
+            number: of the network, 100 to 199: the addresses are 10.NUMBER.0.2 and 198.51.100.NUMBER.
         """
         self.leave()
+        self._router.run("ip", "addr", "flush", "dev", "wan")
+        self._router.run("ip", "addr", "add", f"{PUBLIC}.{number}/24", "dev", "wan")
+        self._router.run("ip", "route", "replace", "default", "via", f"{PUBLIC}.1")
+        self.forget()
         self.address = f"10.{number}.0.2"
         self._router.run("ip", "addr", "add", f"10.{number}.0.1/24", "dev", "lan")
         self.come_back()

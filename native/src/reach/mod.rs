@@ -17,6 +17,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use str0m::Candidate;
 
+use crate::gather;
 use crate::net::{ReadBuffers, Socket};
 use binding::Binding;
 use relay::Relay;
@@ -72,6 +73,11 @@ pub enum Outcome {
     Failed { url: Arc<str>, server: SocketAddr, code: u16, text: String },
 }
 
+/// Whether this machine may reach IPv4 by itself.
+fn has_ipv4() -> bool {
+    gather::host_addresses(false).iter().any(IpAddr::is_ipv4)
+}
+
 /// The servers of one peer.
 pub struct Reach {
     /// Servers that Python is still resolving.
@@ -113,11 +119,13 @@ impl Reach {
         self.end_told = false;
     }
 
-    /// Asks every server again, with the addresses that this machine has now; a relay that holds stays.
-    pub fn restart(&mut self, hosts: &[IpAddr]) {
+    /// Asks every server again, with the addresses that this machine has now; a relay that is heard stays.
+    pub fn restart(&mut self, hosts: &[IpAddr], now: Instant) {
         for relay in &mut self.relays {
             if !hosts.contains(&relay.local().ip()) {
                 relay.lose("the address from which it was asked is gone");
+            } else if !relay.is_asking() && relay.is_doubtful(now) {
+                relay.forget();
             }
         }
         self.bindings.clear();
@@ -156,8 +164,13 @@ impl Reach {
                 }
                 continue;
             };
-            for &address in &server.addresses {
-                if self.relays.iter().any(|relay| relay.serves(&server.url, address)) {
+            let mut asked: Vec<_> = server.addresses.iter().map(|&address| (address, false)).collect();
+            // Who has no IPv4 address meets those who have no other by a relay's (RFC 8656 section 1).
+            if !server.addresses.iter().any(SocketAddr::is_ipv4) || !has_ipv4() {
+                asked.extend(server.addresses.iter().filter(|at| at.is_ipv6()).map(|&at| (at, true)));
+            }
+            for (address, other_family) in asked {
+                if self.relays.iter().any(|relay| relay.serves(&server.url, address, other_family)) {
                     continue;
                 }
                 let free = self.relays.iter().position(Relay::is_over);
@@ -166,11 +179,15 @@ impl Reach {
                     tracing::warn!(url = %server.url, "too many TURN servers: this one is not asked");
                     break;
                 }
-                match Relay::open(&server.url, address, access, poller, first_key + place, now) {
+                match Relay::open(&server.url, address, other_family, access, poller, first_key + place, now)
+                {
                     Ok(relay) if free.is_some() => {
                         std::mem::replace(&mut self.relays[place], relay).close(poller, now);
                     }
                     Ok(relay) => self.relays.push(relay),
+                    Err(error) if other_family => {
+                        tracing::debug!(url = %server.url, %error, "no second relay")
+                    }
                     Err(error) => failures.push(Outcome::Failed {
                         url: Arc::clone(&server.url),
                         server: address,

@@ -33,6 +33,8 @@ const MOST_PERMISSIONS: usize = 64;
 const MOST_CHANNELS: usize = 16;
 /// More than the library's pause between two requests.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The selected pair's far end is heard once a second at least.
+const DOUBTED_AFTER: Duration = Duration::from_millis(1500);
 /// Datagrams that wait for their permission.
 const MOST_WAITING: usize = 32;
 /// The client is looked at no more often than that.
@@ -47,12 +49,16 @@ enum State {
 
 pub struct Relay {
     url: Arc<str>,
+    /// The family of the relayed address, where it is not the one by which the server is reached.
+    other_family: bool,
     server: SocketAddr,
     local: SocketAddr,
     protocol: &'static str,
     client: Client,
     link: Link,
     state: State,
+    /// When the server last said something.
+    heard: Instant,
     /// The library counts time from here.
     epoch: Instant,
     next: Instant,
@@ -69,6 +75,7 @@ impl Relay {
     pub fn open(
         url: &Arc<str>,
         server: SocketAddr,
+        other_family: bool,
         access: &Access,
         poller: &Poller,
         key: usize,
@@ -76,7 +83,8 @@ impl Relay {
     ) -> io::Result<Self> {
         let (link, local) = Link::open(server, &access.transport, poller, key)?;
         let mut config = TurnConfig::new(TurnCredentials::new(&access.username, &access.credential));
-        config.set_address_family(if server.is_ipv4() { AddressFamily::IPV4 } else { AddressFamily::IPV6 });
+        let ipv4 = server.is_ipv4() != other_family;
+        config.set_address_family(if ipv4 { AddressFamily::IPV4 } else { AddressFamily::IPV6 });
         config.set_request_retransmits(RTO, Duration::MAX, SENDINGS, LAST_WAIT);
         let (protocol, client) = match access.transport {
             Transport::Udp => ("udp", Client::Udp(TurnClientUdp::allocate(local, server, config))),
@@ -85,12 +93,14 @@ impl Relay {
         };
         Ok(Self {
             url: Arc::clone(url),
+            other_family,
             server,
             local,
             protocol,
             client,
             link,
             state: State::Asking(now + ALLOCATE_WITHIN),
+            heard: now,
             epoch: now,
             next: now,
             permissions: HashSet::new(),
@@ -110,8 +120,13 @@ impl Relay {
     }
 
     /// Whether it is an allocation, or will be, of this server.
-    pub fn serves(&self, url: &str, server: SocketAddr) -> bool {
-        !self.is_over() && *self.url == *url && self.server == server
+    pub fn serves(&self, url: &str, server: SocketAddr, other_family: bool) -> bool {
+        !self.is_over() && *self.url == *url && self.server == server && self.other_family == other_family
+    }
+
+    /// Whether it has been quiet for so long that a NAT on the way may have forgotten it.
+    pub fn is_doubtful(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard) > DOUBTED_AFTER
     }
 
     pub fn is_asking(&self) -> bool {
@@ -177,6 +192,11 @@ impl Relay {
         if let Some((code, text)) = self.broken.take() {
             self.state = State::Over;
             self.waiting.clear();
+            if self.other_family {
+                // It is of use by its own family; what it lacks beside that is no failure of it.
+                tracing::debug!(url = %self.url, code, text, "no relay of the other family");
+                return outcomes;
+            }
             outcomes.push(Outcome::Failed { url: Arc::clone(&self.url), server: self.server, code, text });
         }
         outcomes
@@ -218,6 +238,12 @@ impl Relay {
             _ => {}
         }
         None
+    }
+
+    /// Ends it without a word: another takes its place.
+    pub fn forget(&mut self) {
+        self.state = State::Over;
+        self.waiting.clear();
     }
 
     pub fn lose(&mut self, reason: &str) {
@@ -271,7 +297,9 @@ impl Relay {
         let (epoch, local, server) = (self.epoch, self.local, self.server);
         let transport = client.transport();
         let mut refusal = None;
+        let heard = &mut self.heard;
         let result = self.link.read(buffers, now, |now, message| {
+            *heard = now;
             if relayed.is_none()
                 && let Some((code, text)) = refused(message)
             {
@@ -311,7 +339,7 @@ impl Relay {
     /// Gives the allocation back (a refresh to a lifetime of nothing), if the server still listens.
     pub fn close(&mut self, poller: &Poller, now: Instant) {
         let time = self.time(now);
-        if self.address().is_some() && self.client.delete(time).is_ok() {
+        if self.client.delete(time).is_ok() {
             // The library pauses between requests, and others may come before this one: time is told to
             // have passed.
             for pause in 1..=MOST_CHANNELS as u32 {

@@ -10,13 +10,15 @@ goes into the same offer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from msgspec import UNSET
 
+from plait.transport.reconnect import Backoff
 from plait.transport.signaling import Candidate, Signaling
 from plait.wire import messages
-from plait.wire.errors import InvalidMessage
+from plait.wire.errors import InvalidMessage, PlaitError, SessionLost
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,8 +27,12 @@ if TYPE_CHECKING:
     from plait.app.negotiation import Negotiation
     from plait.app.video import Video
     from plait.rtc import DataChannel, PeerConnection, Transceiver
+    from plait.transport.client import State
 
 __all__ = ["Call", "Candidate"]
+
+TAKE_UP_WITHIN: Final = 30.0
+"""Seconds from a new session until the thing is at the hub again, or the call is over."""
 
 
 class Call(Signaling):
@@ -45,6 +51,9 @@ class Call(Signaling):
         self._home = home
         self._thing_id = thing_id
         self._made: Negotiation | None = None
+        self._carried = asyncio.Event()  # the hub carries our signals
+        self._carried.set()
+        self._taking_up: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         answer = await self._home.client.request(messages.OPEN_CALL, thing_id=self._thing_id)
@@ -64,6 +73,8 @@ class Call(Signaling):
     ) -> None:
         self.bye()
         self._home.dismiss(self)
+        if self._taking_up is not None:
+            self._taking_up.cancel()
         if self._made is None:
             return
         await self._made.close()
@@ -120,11 +131,55 @@ class Call(Signaling):
             self._made = Negotiation(self)
         return self._made
 
+    def moved(self, state: State) -> None:
+        """Follow the session: a call outlives it, where both ends are still connected."""
+        if state == "closed" or (state == "connected" and self._made is None):
+            self.lose("the connection to the hub was lost")
+        elif state == "connected":
+            self._carried.clear()
+            if self._taking_up is not None:
+                self._taking_up.cancel()
+            self._taking_up = asyncio.create_task(self._take_up(), name=f"call {self.id}")
+
+    async def _take_up(self) -> None:
+        """Have the hub carry its signals again, under its old id; end it where that cannot be."""
+        backoff = Backoff()
+        try:
+            async with asyncio.timeout(TAKE_UP_WITHIN):
+                while not await self._taken_up():  # noqa: ASYNC110 - each turn asks the hub
+                    await asyncio.sleep(backoff.wait())
+        except (PlaitError, TimeoutError) as error:
+            self.lose(str(error) or "the thing has not come back to the hub")
+        finally:
+            self._carried.set()
+
+    async def _taken_up(self) -> bool:
+        try:
+            answer = await self._home.client.request(
+                messages.OPEN_CALL, thing_id=self._thing_id, call=self.id
+            )
+        except PlaitError as error:
+            if error.retry:
+                return False
+            raise
+        if not isinstance(answer.output, dict) or answer.output.get("call") != self.id:
+            raise InvalidMessage("This hub takes up no calls", field="/output/call")
+        self.ice_servers = tuple(answer.output.get("iceServers", ()))
+        self._notify({"type": "here"})
+        return True
+
     async def _request(self, data: dict[str, Any]) -> Any:
-        answer = await self._home.client.request(
-            messages.SIGNAL, thing_id=self._thing_id, call=self.id, data=data
-        )
-        return None if answer.output is UNSET else answer.output
+        while True:
+            await self._carried.wait()
+            try:
+                answer = await self._home.client.request(
+                    messages.SIGNAL, thing_id=self._thing_id, call=self.id, data=data
+                )
+            except SessionLost:
+                if self.ended or self._carried.is_set():
+                    raise
+                continue  # asked again once the call is taken up
+            return None if answer.output is UNSET else answer.output
 
     async def _ask_servers(self) -> Any:
         return (await self._home.client.request(messages.ICE_SERVERS, call=self.id)).output

@@ -278,9 +278,8 @@ class Home:
             self.on_lost(unknown)
 
     def _moved(self, state: State) -> None:
-        if state in {"connected", "closed"}:
-            for call in tuple(self._calls.values()):
-                call.lose("the connection to the hub was lost")
+        for call in tuple(self._calls.values()):
+            call.moved(state)
         for link in tuple(self.links.values()):
             link.moved(state)
         if state == "closed":

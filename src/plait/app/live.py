@@ -10,7 +10,9 @@ Both are tried from the start. Video wins as soon as it comes, and is called aga
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from plait.app.call import Call
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from plait.app.home import Home
 
+log = logging.getLogger("plait.app")
+
 Way = Literal["", "video", "pictures"]
 
 HEAD_START: Final = 0.7
@@ -37,6 +41,9 @@ SILENT: Final = 1.5
 
 _SLOWEST: Final = 2.0
 """Seconds between two frames that count as a pause between frames; a longer one was a break."""
+
+LOOK_EVERY: Final = 0.25
+"""Seconds between two looks while nothing comes."""
 
 TRY_FOR: Final = 12.0
 """Seconds in which a call finds its path, or is given up for a new one."""
@@ -142,9 +149,11 @@ class Live:
     async def _show_video(self) -> None:
         clock = asyncio.get_running_loop().time
         self._call = Call(self._home, self._thing_id)
-        async with self._call as call, call.video(limit=self._limit) as video:
+        async with self._call as call, call.video(limit=self._limit) as video, AsyncExitStack() as stack:
             async with asyncio.timeout(TRY_FOR):
                 await call.connected()
+            mending = asyncio.create_task(self._mend(call), name=f"mending of {self._thing_id}")
+            stack.callback(mending.cancel)
             async for frame in video:
                 now = clock()
                 self._pause, self._last = min(now - self._last, _SLOWEST), now
@@ -152,6 +161,20 @@ class Live:
                     self._frames.popleft()  # older than this frame
                 self.why = ""
                 self._show(frame, "video")
+
+    async def _mend(self, call: Call) -> None:
+        """Look for another path when the video stops, sooner than the connection itself doubts its own.
+
+        Once for each silence: where it is the source that gives nothing, no path helps.
+        """
+        tried = float("-inf")
+        while True:
+            await self._silence()
+            if self._last > tried and call.peer.connection_state in {"connected", "disconnected"}:
+                tried = self._last
+                log.info("no video from %s for a while: an ICE restart", self._thing_id)
+                call.peer.restart_ice()
+            await asyncio.sleep(LOOK_EVERY)
 
     # Pictures
 

@@ -19,7 +19,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from plait.wire.messages import Message
 
 __all__ = ["Call", "Calls", "Candidate", "Offer"]
+
+TAKEN_UP_WITHIN: Final = 30.0
+"""Seconds from a new session to the first signal of a call that the old one carried."""
 
 log = logging.getLogger("plait.thing")
 
@@ -61,12 +64,14 @@ class Calls:
         self._client = client
         self._calls: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._adrift: dict[str, asyncio.TimerHandle] = {}
 
     async def answer(self, asked: Message) -> dict[str, Any]:
         """Return the members of the response to an offer, the first of a call or a later one."""
         try:
             if asked.call is UNSET or not isinstance(asked.data, dict):
                 raise InvalidMessage("A signal names its `call` and holds `data`", field="/call")
+            self._taken_up(asked.call)
             call = self._calls.get(asked.call) or self._begin(asked.call, asked.data)
             return {"call": asked.call, "output": await call.take_offer(asked.data)}
         except PlaitError as error:
@@ -74,14 +79,27 @@ class Calls:
 
     def take(self, told: Message) -> None:
         """Take a candidate or a bye; of a call that is not known, it is late and means nothing."""
+        self._taken_up(str(told.call))
         call = self._calls.get(str(told.call))
         if call is not None:
             call.take(told.data)
 
-    def lose(self, reason: str) -> None:
-        """End all calls, since the session that carried their signals has ended."""
-        for call in tuple(self._calls.values()):
-            call.lose(reason)
+    def adrift(self) -> None:
+        """The session that carried their signals has ended, the hub's restart for example.
+
+        What they have open goes on: a call ends where its viewer does not take it up again in time.
+        """
+        loop = asyncio.get_running_loop()
+        for call_id, call in self._calls.items():
+            self._taken_up(call_id)
+            self._adrift[call_id] = loop.call_later(
+                TAKEN_UP_WITHIN, call.lose, "the connection to the hub was lost"
+            )
+
+    def _taken_up(self, call_id: str) -> None:
+        timer = self._adrift.pop(call_id, None)
+        if timer is not None:
+            timer.cancel()
 
     async def close(self) -> None:
         """End all calls and wait until their handlers have cleaned up."""
@@ -131,4 +149,5 @@ class Calls:
             await call.refuse_open(ActionFailed(reason))
         finally:
             call.bye(reason)
+            self._taken_up(call.id)
             del self._calls[call.id], self._tasks[call.id]

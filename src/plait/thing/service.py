@@ -230,8 +230,8 @@ class Service:
             if self._spool is None:  # from now on the readings' times are right
                 self._state.attach(asyncio.get_running_loop(), self._report)
         if state == "connected":
-            self._calls.lose("the connection to the hub was lost")
             self._settle()
+            self._calls.adrift()
         elif state == "resumed":
             self._online()
         elif state == "lost":

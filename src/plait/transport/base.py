@@ -47,6 +47,9 @@ class Transport(Protocol):
     def buffered(self) -> int:
         """Bytes that are not yet written to the kernel."""
 
+    def check_address(self) -> None:
+        """Break it at once where this machine has lost the address that it was made from."""
+
     async def drain(self) -> None:
         """Wait until writing may go on; return at once where it may, or where the transport is closed."""
 

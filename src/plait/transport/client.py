@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import UNSET
 
-from plait.transport import websocket
+from plait.transport import network, websocket
 from plait.transport.conversation import Conversation
 from plait.transport.reconnect import NEXT, Backoff, Phase
 from plait.transport.requests import Requests
@@ -49,6 +50,10 @@ class Dial(Protocol):
 
     def __call__(self, on_open: Callable[[Transport], None]) -> Awaitable[object]:
         """Return when it is open; raise OSError, Unauthorized or Forbidden."""
+
+
+_MAY_STILL_COME: Final = 1.0
+"""Seconds that a connection has to open after a change of networks; not every change concerns it."""
 
 
 class Client:
@@ -119,6 +124,8 @@ class Client:
         self._opened: asyncio.Future[None] | None = None  # start() waits for it
         self._quiet: set[asyncio.Future[None]] = set()  # flush() waits for these
         self._handlers: set[asyncio.Future[None]] = set()
+        self._changed = asyncio.Event()  # this machine's addresses
+        self._unwatch: Callable[[], None] = _ignore
         self._awake = asyncio.Event()
         self._awake.set()
 
@@ -137,6 +144,7 @@ class Client:
         if self._phase is not Phase.IDLE:
             raise RuntimeError("A client starts once")
         self._opened = asyncio.get_running_loop().create_future()
+        self._unwatch = network.on_change(self._network_changed)
         self._task = asyncio.create_task(self._run())
         try:
             async with asyncio.timeout(timeout):
@@ -290,7 +298,7 @@ class Client:
                     backoff.reset()
                 self._go("lost", "lost")
                 if self._awake.is_set():
-                    await asyncio.sleep(backoff.wait())
+                    await self._pause(backoff.wait())
                 else:
                     backoff.reset()
         except PlaitError as error:
@@ -303,7 +311,7 @@ class Client:
             OSError: the hub could not be reached.
             PlaitError: there is no use in dialling again.
         """
-        await self._dial(self._begin)
+        await self._dialled()
         assert self._conversation is not None, "dial must call on_open"  # noqa: S101 - a contract of ours
         code, reason = await asyncio.shield(self._conversation.ended)
         refusal = self._conversation.refusal
@@ -315,6 +323,34 @@ class Client:
         if code == 4001:
             raise SessionLost(reason or "Displaced by another connection")
         self._failure = f"it closed the connection ({code} {reason})"
+
+    async def _dialled(self) -> None:
+        """Dial; give it up where the network changes meanwhile, since the old one's answer may never come."""
+        self._changed.clear()
+        dialling = asyncio.ensure_future(self._dial(self._begin))
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait((dialling, changed), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((dialling,), timeout=_MAY_STILL_COME)
+            if not dialling.done() and self._conversation is None:
+                raise ConnectionError("this machine's network has changed")
+            await dialling
+        finally:
+            changed.cancel()
+            if not dialling.done():
+                dialling.cancel()
+                await asyncio.gather(dialling, return_exceptions=True)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before the next try; a network that comes is tried at once."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), seconds)
+
+    def _network_changed(self) -> None:
+        self._changed.set()
+        if self._conversation is not None:
+            self._conversation.check_address()
 
     def _begin(self, transport: Transport) -> None:
         if self._phase is Phase.CLOSED:  # closed while it was dialling
@@ -357,6 +393,7 @@ class Client:
         if self._phase is Phase.CLOSED:
             return
         self.error = error
+        self._unwatch()
         why = error or SessionLost("The client was closed")
         self._requests.fail(why)
         if self._opened is not None and not self._opened.done():

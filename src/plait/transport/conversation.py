@@ -121,6 +121,10 @@ class Conversation:
         """Close the transport; `ended` tells when it is."""
         self._transport.close(code, reason)
 
+    def check_address(self) -> None:
+        """Break the transport at once where this machine has lost its address."""
+        self._transport.check_address()
+
     def _end(self, code: int, reason: str) -> None:
         self.open = False
         self._timer.cancel()

@@ -74,6 +74,9 @@ class MemoryTransport:
         """Bytes on their way."""
         return self._buffered
 
+    def check_address(self) -> None:
+        """Do nothing: it has no address."""
+
     async def drain(self) -> None:
         """Wait until nothing is on its way."""
         await self._empty.wait()

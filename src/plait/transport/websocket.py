@@ -18,6 +18,7 @@ import picows
 from picows import WSListener, WSMsgType
 
 from plait.transport.base import TransportClosed
+from plait.transport.network import has_address
 from plait.wire.errors import Forbidden, Problem, Unauthorized
 from plait.wire.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 
@@ -99,6 +100,12 @@ class WebSocketTransport(WSListener):
     def buffered(self) -> int:
         """Bytes that are not yet written to the kernel."""
         return self._ws.underlying_transport.get_write_buffer_size()
+
+    def check_address(self) -> None:
+        """Break it at once where this machine has lost the address that it was made from."""
+        name = self._ws.underlying_transport.get_extra_info("sockname")
+        if isinstance(name, tuple) and not has_address(name[0]):
+            self.abort()
 
     async def drain(self) -> None:
         """Wait until writing may go on; return at once where it may, or where the transport is closed."""

@@ -6,6 +6,7 @@
 import { asPlaitError, PlaitError } from "./errors.ts";
 import type { Home } from "./home.ts";
 import type { Message } from "./messages.ts";
+import { watchSilence } from "./silence.ts";
 
 type Candidate = {
   type: "candidate";
@@ -13,9 +14,15 @@ type Candidate = {
   sdpMid?: string | null;
   sdpMLineIndex?: number | null;
 };
-type Signal = Candidate | { type: "offer" | "answer"; sdp: string } | { type: "bye"; reason?: string };
+type Signal =
+  | Candidate
+  | { type: "here" }
+  | { type: "offer" | "answer"; sdp: string }
+  | { type: "bye"; reason?: string };
 
 /** Milliseconds. */
+const TAKE_UP_WITHIN = 30_000;
+const TAKE_UP_EVERY = 500;
 const DISCONNECTED_GRACE = 1_500;
 const CONNECT_WITHIN = 12_000;
 const RESTART_WITHIN = 5_000;
@@ -24,7 +31,7 @@ const REFUSED_WAIT = 50;
 /** Offers that may be refused one after another on a call that stands, before it is given up. */
 const REFUSALS = 10;
 /** How a device refuses an offer while its own is out, or one that it can make nothing of because of it. */
-const REFUSED: ReadonlySet<string> = new Set(["action-failed", "invalid-message"]);
+const REFUSED: ReadonlySet<string> = new Set(["action-failed", "invalid-message", "session-lost"]);
 
 export interface LegOptions {
   readonly home: Home;
@@ -48,7 +55,7 @@ export class Leg {
   readonly #options: LegOptions;
   readonly #unroute: () => void;
   #over = false;
-  /** Our candidates, until the offer that they belong to is on its way. */
+  /** Our candidates, until the offer that they belong to is on its way, or while the hub does not know the call. */
   #ours: Candidate[] | undefined = [];
   /** Theirs, until their description is applied. */
   #theirs: RTCIceCandidateInit[] | undefined = [];
@@ -58,6 +65,8 @@ export class Leg {
   #stale = false;
   #offering = false;
   #turn: Promise<void> = Promise.resolve();
+  /** Settles when the hub carries our signals. */
+  #carried: Promise<void> = Promise.resolve();
 
   constructor(options: LegOptions) {
     this.#options = options;
@@ -77,7 +86,19 @@ export class Leg {
     peer.ontrack = ({ track }) => options.onTrack(track);
     peer.onicecandidate = ({ candidate }) => this.#found(candidate);
     peer.onconnectionstatechange = () => this.#changed();
-    this.#unroute = options.home.routes.on(options.call, (message) => this.#signaled(message));
+    const off = [
+      options.home.routes.on(options.call, (message) => this.#signaled(message)),
+      options.home.sessionLost.on(() => {
+        this.#ours ??= [];
+        this.#carried = this.#takeUp().catch((error: unknown) => this.#break(asPlaitError(error)));
+      }),
+      watchSilence(peer, { silent: () => this.#silent(), flowing: () => this.#flowing() }),
+    ];
+    this.#unroute = () => {
+      for (const end of off) {
+        end();
+      }
+    };
   }
 
   async start(): Promise<void> {
@@ -157,16 +178,13 @@ export class Leg {
       return; // the device's offer came first; what is needed after it is told again
     }
     const { home, thingID, call } = this.#options;
+    await this.#carried;
     const asked = home.request(
       "signal",
       { thingID, call, data: { type: "offer", sdp } },
       { timeout: ANSWER_WITHIN },
     );
-    const waiting = this.#ours ?? [];
-    this.#ours = undefined;
-    for (const candidate of waiting) {
-      this.#notify(candidate);
-    }
+    this.#tellOurs();
     const answer = (await asked).output as RTCSessionDescriptionInit;
     await this.#alone(async () => {
       // Else the device has offered, too, and ours has given way.
@@ -175,6 +193,14 @@ export class Leg {
         await this.#applyTheirs();
       }
     });
+  }
+
+  #tellOurs(): void {
+    const waiting = this.#ours ?? [];
+    this.#ours = undefined;
+    for (const candidate of waiting) {
+      this.#notify(candidate);
+    }
   }
 
   #found(candidate: RTCIceCandidate | null): void {
@@ -267,6 +293,49 @@ export class Leg {
         break;
       case "failed":
         this.#restart();
+    }
+  }
+
+  /** The hub was restarted and knows the call no more; what flows between the two ends goes on meanwhile. */
+  async #takeUp(): Promise<void> {
+    const { home, thingID, call } = this.#options;
+    const until = performance.now() + TAKE_UP_WITHIN;
+    while (!this.#over) {
+      try {
+        const { output } = await home.request("opencall", { thingID, call });
+        if ((output as { call: string }).call !== call) {
+          throw new PlaitError("error", "This hub takes up no calls");
+        }
+        this.#notify({ type: "here" });
+        if (!this.#offering) {
+          this.#tellOurs();
+        }
+        return;
+      } catch (caught) {
+        const error = asPlaitError(caught);
+        if (error.code === "session-lost") {
+          return; // the next session takes it up
+        }
+        if (!error.retry || performance.now() > until) {
+          throw error;
+        }
+        await new Promise((resolve) => setTimeout(resolve, TAKE_UP_EVERY));
+      }
+    }
+  }
+
+  /** Nothing has come for a while, and the browser has not noticed yet. */
+  #silent(): void {
+    this.#options.onQuiet();
+    if (!this.#restarted) {
+      this.#restart();
+    }
+  }
+
+  #flowing(): void {
+    if (this.peer.connectionState === "connected") {
+      clearTimeout(this.#timer);
+      this.#restarted = false;
     }
   }
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _MOST: Final = 64
 """Calls that one client may have open."""
 
+_LONGEST_ID: Final = 64
+
 
 @dataclass(slots=True)
 class _Call:
@@ -74,9 +76,17 @@ class Signaling(Quiet):
         thing = self._clients.thing(record.id)
         if thing is client:
             raise Forbidden("a thing does not call itself", field="/thingID")
+        wanted = None if message.call is UNSET else message.call
+        if wanted is not None and not 0 < len(wanted) <= _LONGEST_ID:
+            raise InvalidMessage(f"a call's id has 1 to {_LONGEST_ID} characters", field="/call")
+        known = None if wanted is None else self._calls.get(wanted)
+        if known is not None and (known.viewer.principal, known.thing_id) != (client.principal, record.id):
+            raise Forbidden("this call is another one's", field="/call")
+        if known is not None:
+            self._forget(known)
         if len(self._by_client.get(client.id, ())) >= _MOST:
             raise Busy(f"{_MOST} calls are open already")
-        call = _Call(new_id(), record.id, client, thing)
+        call = _Call(wanted or new_id(), record.id, client, thing)
         self._calls[call.id] = call
         for end in (client, thing):
             self._by_client.setdefault(end.id, set()).add(call.id)
@@ -116,8 +126,11 @@ class Signaling(Quiet):
         return call, other
 
     def _drop(self, call: _Call) -> None:
-        self._calls.pop(call.id, None)
+        self._forget(call)
         self._servers.over(call.id)
+
+    def _forget(self, call: _Call) -> None:
+        self._calls.pop(call.id, None)
         for end in (call.viewer, call.thing):
             calls = self._by_client.get(end.id)
             if calls is not None:

@@ -15,6 +15,10 @@ interface Cover {
 }
 
 function coverFor(state: CallState, online: boolean, seen: boolean): Cover | undefined {
+  if (state.phase === "connected" && seen) {
+    // Also while the hub, which was restarted, does not know yet that the camera is there.
+    return undefined;
+  }
   if (!online) {
     return { icon: VideoOff, title: "The camera is offline", detail: "Its picture comes back by itself." };
   }
