@@ -57,8 +57,8 @@ format: .venv/.python ## Put every file into its one form
 setup-bench: setup ## Install the peers that benchmarks compare with
 	@tools/setup bench
 
-netlab: setup ## Run every pair of networks as root, and write docs/networks.md
-	$(BIN)/python -m tests.netlab.matrix
+netlab: setup ## Run every pair of networks as root (each ROUNDS=10 times), and write docs/networks.md
+	$(BIN)/python -m tests.netlab.matrix --rounds $(or $(ROUNDS),1)
 
 bench: setup-bench ## Take every figure and write docs/benchmarks.md
 	$(BIN)/python tools/benchmarks.py

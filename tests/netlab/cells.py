@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from .ends import call, chromium, coturn, engine
+from .ends import coturn
+from .house import house
 from .lab import CLEAR, NATS, Lab, Way
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from .house import Caller, House
 
 IPV6 = "IPv6"
 NO_UDP = {"udpblock", "tcp443"}
-WITHIN = 40.0
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,23 @@ class Cell:
     Attributes:
         device, viewer: the NAT that each is behind; "" for a public address, `IPV6` for IPv6 alone.
         way: the way out of both.
+        coturn: they have coturn for a server, and the hub only carries their signals.
     """
 
     device: str
     viewer: str
     way: Way = CLEAR
+    coturn: bool = True
 
     def __str__(self) -> str:
+        return "-".join([self.device or "public", self.viewer or "public", *self.special])
+
+    @property
+    def special(self) -> list[str]:
+        """What the cell has beside its two networks, in words."""
         way = self.way
-        more = [f"{way.delay * 1000:.0f} ms"] * bool(way.delay) + [f"{way.loss} % loss"] * bool(way.loss)
-        more += [f"{way.rate}/s"] * bool(way.rate)
-        return "-".join([self.device or "public", self.viewer or "public", *more])
+        words = [f"{way.delay * 1000:.0f} ms"] * bool(way.delay) + [f"{way.loss} % loss"] * bool(way.loss)
+        return words + [f"{way.rate}/s"] * bool(way.rate) + ["coturn"] * (self.coturn != Cell.coturn)
 
     @property
     def direct(self) -> bool:
@@ -48,12 +57,17 @@ class Cell:
             return False
         return "symmetric" not in kinds or bool(kinds & {"full", "addr", ""})
 
+    @property
+    def plain(self) -> bool:
+        """Whether it differs from other cells by its NATs alone, which can be exchanged in one lab."""
+        return not self.special and {self.device, self.viewer} <= set(NATS)
+
 
 IMPAIRED = (Way(delay=0.05), Way(loss=5), Way(rate="2mbit"), Way(delay=0.05, loss=5))
 
 MATRIX = (
-    Cell("", ""),
     *(Cell(*pair) for pair in product(NATS, NATS)),
+    Cell("", ""),
     *(Cell("cone", "cone", way) for way in IMPAIRED),
     *(Cell("symmetric", "symmetric", way) for way in IMPAIRED),
     Cell(IPV6, IPV6),
@@ -66,10 +80,8 @@ SMALL = (
     Cell("addr", "addr"),
     Cell("symmetric", "symmetric"),
     Cell("tcp443", "tcp443"),
-    Cell("cone", "cone", Way(delay=0.05, loss=5)),
-    Cell(IPV6, IPV6),
 )
-"""What CI runs."""
+"""What CI runs, in one lab."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ class Result:
 
     Attributes:
         path: in words.
-        open, frame: seconds from the viewer's offer to an open channel, and to the first picture.
+        open, frame: seconds from the call to an open channel, and to the first picture.
     """
 
     path: str
@@ -91,28 +103,25 @@ class Result:
         return self.path.startswith("direct")
 
 
-async def run_cell(cell: Cell, folder: Path, *, browser: bool = False) -> Result:
-    """Make the networks of a cell, and have the viewer call the device.
-
-    Raises:
-        TimeoutError: they did not meet.
-    """
+@asynccontextmanager
+async def lab_of(cell: Cell, folder: Path) -> AsyncIterator[House]:
+    """Make a cell's networks, with a hub and a camera in them."""
     with Lab() as lab:
         async with AsyncExitStack() as stack:
-            hub = lab.place("hub")
-            device, viewer = (
-                lab.place(name, "" if kind == IPV6 else kind, cell.way, ipv6=kind == IPV6)
-                for name, kind in (("device", cell.device), ("viewer", cell.viewer))
+            servers = None
+            if cell.coturn:
+                servers = await stack.enter_async_context(coturn(lab.place("turn"), folder))
+            yield await stack.enter_async_context(
+                house(lab, folder, cell.device, cell.viewer, servers, way=cell.way)
             )
-            servers = await stack.enter_async_context(coturn(hub, folder))
-            far = await stack.enter_async_context(engine(device, servers))
-            if browser:
-                pages = await stack.enter_async_context(chromium(viewer, folder))
-                near = await stack.enter_async_context(pages.page(servers))
-            else:
-                near = await stack.enter_async_context(engine(viewer, servers))
-            seen = await call(near, far, WITHIN)
-            return Result(in_words(*seen["path"]), seen["open"], seen["frame"])
+
+
+async def once(caller: Caller) -> Result | str:
+    """Call once; return the error in words where that failed."""
+    seen = await caller.call()
+    if "error" in seen:
+        return str(seen["error"])
+    return Result(in_words(*seen["path"]), seen["open"], seen["frame"])
 
 
 def in_words(local: dict[str, Any], remote: dict[str, Any]) -> str:

@@ -23,8 +23,7 @@ from typing import Any, Self
 
 NATS = ("cone", "symmetric", "full", "addr", "udpblock", "tcp443")
 """Endpoint-independent mapping with port-restricted filtering; address- and port-dependent mapping; a port
-forward of all UDP; address-restricted filtering; only TCP gets out; only TCP to ports 443 and 8080 gets
-out."""
+forward of all UDP; address-restricted filtering; only TCP gets out; only TCP to port 443 gets out."""
 
 HELD = ("setpriv", "--pdeathsig", "KILL")
 """What goes before a command for it to end with us, killed or not."""
@@ -98,17 +97,20 @@ class Place:
 
     Attributes:
         address: its address, as it sees it.
+        addresses: all of them; a public place has one of each family, IPv4 first.
     """
 
     def __init__(self, lab: Lab, name: str, number: int, nat: str, way: Way, *, ipv6: bool) -> None:
         self.name = name
         self._loss = way.loss
+        self._router: Namespace | None = None  # a public place has none
         self._closing = ExitStack()
         self._here = self._namespace()
         outer = f"{PUBLIC}.{number}"
         if not nat and not ipv6:
             lab.plug(self._here, f"{outer}/24", f"{PUBLIC6}:{number}/64")
             self.address = outer
+            self.addresses = [outer, f"{PUBLIC6}:{number}"]
             return
         self._router = router = self._namespace()
         router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
@@ -121,6 +123,7 @@ class Place:
         net = f"2001:db8:{number}:" if ipv6 else f"192.168.{number}"
         end, bits, more = (":", "64", ("nodad",)) if ipv6 else (".", "24", ())
         self.address = f"{net}{end}2"
+        self.addresses = [self.address]
         router.run("ip", "addr", "add", f"{net}{end}1/{bits}", "dev", "lan", *more)
         self._here.run("ip", "addr", "add", f"{self.address}/{bits}", "dev", "eth0", *more)
         self._here.run("ip", "route", "add", "default", "via", f"{net}{end}1")
@@ -157,7 +160,8 @@ class Place:
 
     def forget(self) -> None:
         """Have the NAT forget all connections, as one does that was idle too long or was restarted."""
-        self._router.run("conntrack", "-F")
+        if self._router is not None:
+            self._router.run("conntrack", "-F")
 
     def move(self, number: int) -> None:
         """Come to another network: another address here, and another public one of the router's.
@@ -271,7 +275,7 @@ def rules(nat: str, inside: str, loss: int) -> str:
     dropped = f"numgen random mod 100 < {loss} drop\n" if loss else ""
     forward = {
         "udpblock": "meta l4proto udp drop",
-        "tcp443": 'iifname "lan" tcp dport { 443, 8080 } accept\nct state established accept\ndrop',
+        "tcp443": 'iifname "lan" tcp dport 443 accept\nct state established accept\ndrop',
         "full": "accept",
         "addr": "accept",
     }.get(nat, 'iifname "wan" ct state new drop')

@@ -1,29 +1,37 @@
-"""Runs the whole matrix of networks, and writes docs/networks.md: `make netlab`.
+"""Runs the whole matrix of networks, and writes docs/networks.md: `make netlab`, or `make netlab ROUNDS=10`.
 
-python -m tests.netlab.matrix [engine | chromium]
+python -m tests.netlab.matrix [--rounds N] [engine | chromium | changes]…
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
+from statistics import quantiles
 from typing import TYPE_CHECKING
 
-from .cells import MATRIX, run_cell
+from .cells import MATRIX, Result, lab_of, once
+from .changes import CHANGES, run_change
 
 if TYPE_CHECKING:
-    from .cells import Cell, Result
+    from collections.abc import AsyncIterator, Sequence
+
+    from .cells import Cell
+    from .house import House
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
+KINDS = ("engine", "chromium")
 
 HEAD = """# Networks
 
 Which path a device and a viewer find, on {count} pairs of networks, each made of Linux network namespaces
-and nftables by `tests/netlab`: `make netlab` runs all of them and writes this page. The device runs our
-engine; the viewer runs our engine, or headless Chromium. STUN and TURN come from coturn on port 443 of a
-public address.
+and nftables by `tests/netlab`: `make netlab` runs all of them and writes this page. The device is a camera
+of ours, the viewer a Python program, or headless Chromium. Signals go through a hub on port 443; STUN and
+TURN come from coturn on port 443 of another public address.
 
 | network | |
 |---|---|
@@ -33,52 +41,132 @@ public address.
 | cone | the same port for every destination; lets in addresses and ports that were sent to |
 | symmetric | another port for each destination |
 | udpblock | no UDP |
-| tcp443 | TCP to ports 443 and 8080, nothing else |
+| tcp443 | TCP to port 443, nothing else |
 | IPv6 | IPv6 alone, behind a router that lets in what answers |
 
-Times are seconds from the viewer's offer to an open data channel, and to the first picture: a whole key
-frame in our engine, a painted one in Chromium. Read once, on a shared two-core machine. The path is the one
-in use at most 2 s later. "!" marks a path that is relayed where the two networks allow a direct one, or no
-path at all.
+Times are seconds from the call to an open data channel, and to the first picture: a whole key frame in our
+engine, a painted one in Chromium; medians and, after the stroke, 95th percentiles of {rounds} on a two-core
+machine. The path is the one in use at most 2 s later; where it was not the same each time, how often. "!"
+marks a path that is relayed where the two networks allow a direct one, and calls that failed.
 
-| device | viewer | way out of both | engine | open | picture | Chromium | open | picture |
+| device | viewer | | engine | open | picture | Chromium | open | picture |
 |---|---|---|---|---|---|---|---|---|
 """
 
+AFTER = """
+## While a call lasts
 
-async def attempt(cell: Cell, *, browser: bool) -> Result | None:
+What happens to a picture, and to a link over which the device sends 50 numbers a second, when something
+changes beneath them. The time is the longest without a frame of video (10 a second) from the change until it
+is back; no number was lost, doubled or out of order.
+
+| what | device | viewer | seconds without video |
+|---|---|---|---|
+"""
+
+LAST = """
+## Where nothing opens
+
+Where only the hub's WebSocket gets through, still pictures come over that until a better path opens: one to
+four a second, the first about a second after the call. The page and `thing.video()` say so, and why
+(`tests/netlab/test_pictures.py`).
+"""
+
+
+def p95(values: Sequence[float]) -> float:
+    """Return the 95th percentile, which of few is the largest."""
+    return max(values) if len(values) < 20 else quantiles(values, n=20)[-1]
+
+
+def columns(cell: Cell, results: list[Result | str]) -> str:
+    """Return a row's three columns about one viewer."""
+    fine = [result for result in results if isinstance(result, Result)]
+    if not fine:
+        return "**none !** | | "
+    paths = [result.path for result in fine]
+    names = sorted(set(paths), key=paths.count, reverse=True)
+    words = ", ".join(names if len(names) == 1 else [f"{name} {paths.count(name)}" for name in names])
+    wrong = " **!**" if cell.direct and not all(result.direct for result in fine) else ""
+    failed = f" **{len(results) - len(fine)} of {len(results)} failed !**" if len(fine) < len(results) else ""
+    times = [
+        f"{sorted(all_)[len(all_) // 2]:.2f} / {p95(all_):.2f}"
+        for all_ in ([result.open for result in fine], [result.frame for result in fine])
+    ]
+    return f"{words}{wrong}{failed} | {' | '.join(times)}"
+
+
+async def labs() -> AsyncIterator[tuple[Cell, House]]:
+    """Yield each cell with its networks: one lab for all that differ by their NATs alone."""
+    plain = [cell for cell in MATRIX if cell.plain]
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            return await run_cell(cell, Path(folder), browser=browser)
-        except TimeoutError:
-            return None
-
-
-def columns(cell: Cell, result: Result | None) -> str:
-    if result is None:
-        return "**none !** | |"
-    mark = " **!**" if cell.direct and not result.direct else ""
-    return f"{result.path}{mark} | {result.open:.2f} | {result.frame:.2f}"
-
-
-async def main(kinds: tuple[str, ...]) -> int:
-    rows, wrong = [], 0
+        async with lab_of(plain[0], Path(folder)) as home:
+            for cell in plain:
+                home.device.become(cell.device)
+                home.viewer.become(cell.viewer)
+                yield cell, home
     for cell in MATRIX:
-        told = []
-        for kind in ("engine", "chromium"):
-            if kind not in kinds:
-                told.append("| |")
-                continue
-            result = await attempt(cell, browser=kind == "chromium")
-            told.append(columns(cell, result))
-            wrong += "!" in told[-1]
-        way = str(cell).split("-", 2)[2:] or [""]
-        ends = f"{cell.device or 'public'} | {cell.viewer or 'public'}"
-        rows.append(f"| {ends} | {way[0].replace('-', ', ')} | {' | '.join(told)} |")
-        print(rows[-1], flush=True)  # noqa: T201 - it takes minutes
-    PAGE.write_text(HEAD.format(count=len(MATRIX)) + "\n".join(rows) + "\n", encoding="utf-8")
-    return wrong
+        if not cell.plain:
+            with tempfile.TemporaryDirectory() as folder:
+                async with lab_of(cell, Path(folder)) as home:
+                    yield cell, home
+
+
+async def measure(kind: str, rounds: int) -> dict[str, str]:
+    """Return each cell's columns about one kind of viewer."""
+    told = {}
+    async for cell, home in labs():
+        results: list[Result | str] = []
+        async with AsyncExitStack() as stack:
+            # Chromium's login is good once for each hub, and the hub is started once for each lab.
+            caller = await stack.enter_async_context(
+                home.caller() if kind == "engine" else home.browser_caller()
+            )
+            for _ in range(rounds):
+                results.append(await once(caller))
+                home.device.forget()
+                home.viewer.forget()
+        told[str(cell)] = columns(cell, results)
+        print(f"{kind}: {cell}: {told[str(cell)]}", flush=True)  # noqa: T201 - it takes minutes
+        for result in results:
+            if isinstance(result, str):
+                print(f"    {result}", flush=True)  # noqa: T201 - as above
+    return told
+
+
+async def changes(rounds: int) -> list[str]:
+    """Return the rows about changes under way."""
+    rows = []
+    for change in CHANGES:
+        gaps = []
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                gaps.append((await run_change(change, Path(folder))).gap)
+        gap = f"{sorted(gaps)[len(gaps) // 2]:.2f} / {p95(gaps):.2f}"
+        rows.append(f"| {change.words} | {change.device} | {change.viewer} | {gap} |")
+        print(rows[-1], flush=True)  # noqa: T201 - as above
+    return rows
+
+
+async def main(kinds: Sequence[str], rounds: int) -> int:
+    """Run it; return how many cells are not as they should be."""
+    told = {kind: await measure(kind, rounds) for kind in KINDS if kind in kinds}
+    rows = []
+    for cell in MATRIX:
+        ends = f"{cell.device or 'public'} | {cell.viewer or 'public'} | {', '.join(cell.special)}"
+        rows.append(
+            f"| {ends} | {' | '.join(told[kind][str(cell)] if kind in told else ' | | ' for kind in KINDS)} |"
+        )
+    text = HEAD.format(count=len(MATRIX), rounds="one call each" if rounds == 1 else f"{rounds} calls each")
+    text += "\n".join(rows) + "\n"
+    if "changes" in kinds:
+        text += AFTER + "\n".join(await changes(min(rounds, 3))) + "\n"
+    PAGE.write_text(text + LAST, encoding="utf-8")
+    return sum("!" in row for row in rows)
 
 
 if __name__ == "__main__":
-    sys.exit(1 if asyncio.run(main(tuple(sys.argv[1:]) or ("engine", "chromium"))) else 0)
+    parser = argparse.ArgumentParser(prog="python -m tests.netlab.matrix")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("kinds", nargs="*", default=(*KINDS, "changes"))
+    given = parser.parse_args()
+    sys.exit(1 if asyncio.run(main(given.kinds, given.rounds)) else 0)

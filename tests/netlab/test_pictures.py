@@ -15,6 +15,7 @@ pytestmark = [*conditions, pytest.mark.timeout(120)]
 NO_PATH = "no WebRTC path to it is open yet"
 
 
+@pytest.mark.long
 async def test_pictures_where_nothing_else_gets_through_and_video_when_it_does(tmp_path):
     """No UDP, no TURN: the hub is all that the two can reach, until the device's firewall opens."""
     with Lab() as lab:
