@@ -53,6 +53,7 @@ class Call(Signaling):
         self._made: Negotiation | None = None
         self._carried = asyncio.Event()  # the hub carries our signals
         self._carried.set()
+        self._held: list[dict[str, Any]] = []  # candidates found meanwhile
         self._taking_up: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -166,6 +167,10 @@ class Call(Signaling):
             raise InvalidMessage("This hub takes up no calls", field="/output/call")
         self.ice_servers = tuple(answer.output.get("iceServers", ()))
         self._notify({"type": "here"})
+        self._carried.set()
+        held, self._held = self._held, []
+        for candidate in held:
+            self._notify(candidate)
         return True
 
     async def _request(self, data: dict[str, Any]) -> Any:
@@ -182,8 +187,11 @@ class Call(Signaling):
             return None if answer.output is UNSET else answer.output
 
     async def _ask_servers(self) -> Any:
+        await self._carried.wait()
         return (await self._home.client.request(messages.ICE_SERVERS, call=self.id)).output
 
     def _notify(self, data: dict[str, Any]) -> None:
-        if self.id:
+        if not self._carried.is_set() and data.get("type") == "candidate":
+            self._held.append(data)
+        elif self.id:
             self._home.client.notify(messages.SIGNAL, thing_id=self._thing_id, call=self.id, data=data)
