@@ -60,7 +60,7 @@ class Phone(Thing):
 
 @pytest.fixture
 async def hub(tmp_path):
-    async with running_hub(tmp_path, ice_servers=[{"urls": "stun:127.0.0.1:9"}]) as hub:
+    async with running_hub(tmp_path, turn=False, ice_servers=[{"urls": "stun:127.0.0.1:9"}]) as hub:
         yield hub
 
 

@@ -30,6 +30,7 @@ def settings(tmp_path):
         port=0,
         data=tmp_path / "data",
         ice_servers=[{"urls": "stun:192.0.2.1"}],
+        turn=False,
         turn_urls=URLS,
         turn_secret_file=file,
     )
@@ -180,6 +181,11 @@ def test_a_signal_full_of_candidates_is_read_in_part():
         ({"turn_urls": ["turn:x"]}, "turn_urls need turn_secret"),
         ({"turn_urls": ["http://x"], "turn_secret": "s"}, "not the URL of a TURN server"),
         ({"turn_secret": "s", "turn_secret_file": "/x"}, "not both"),
+        ({"turn_relay_ports": "50099-50000"}, "not a range of ports"),
+        ({"turn_relay_ports": "many"}, "not a range of ports"),
+        ({"turn_published": ["203.0.113.7=fd00::1"]}, "one family"),
+        ({"turn_published": ["here"]}, "does not appear to be an IPv4 or IPv6 address"),
+        ({"turn_allow": ["192.168.1.5/24"]}, "has host bits set"),
         ({"turn_lifetime": 0}, "greater than or equal to 10"),
     ],
 )
@@ -190,8 +196,12 @@ def test_wrong_settings_say_why(given, cause):
 
 def test_settings_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("PLAIT_TURN_SECRET", "hush")
+    monkeypatch.setenv("PLAIT_TURN_RELAY_PORTS", "50000-50099")
+    monkeypatch.setenv("PLAIT_TURN_PUBLISHED", '["203.0.113.7"]')
     settings = Settings()
     assert settings.shared_secret() == b"hush"
+    assert settings.turn_relay_ports == (50000, 50099)
+    assert settings.turn_published == ["203.0.113.7"]
     assert "hush" not in repr(settings)
 
 

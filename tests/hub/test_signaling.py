@@ -15,7 +15,7 @@ SERVERS = [{"urls": ["stun:192.0.2.1:3478"]}]
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(port=0, data=tmp_path / "data", ice_servers=SERVERS)
+    return Settings(port=0, data=tmp_path / "data", ice_servers=SERVERS, turn=False)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ async def test_a_relayed_call_with_credentials_of_the_hubs(tmp_path, monkeypatch
     monkeypatch.setattr(plait.app.negotiation, "PeerConnection", hidden)
     async with coturn(tmp_path, *ON_LOOPBACK) as port:
         url = f"turn:127.0.0.1:{port}?transport={transport}"
-        async with running_hub(tmp_path, turn_urls=[url], turn_secret=SECRET) as hub:
+        async with running_hub(tmp_path, turn=False, turn_urls=[url], turn_secret=SECRET) as hub:
             phone = Phone(hidden)
             async with served(phone, hub=hub), connected(hub) as home:
                 async with (await home.wait_for(phone.id)).call() as call, asyncio.timeout(WITHIN):

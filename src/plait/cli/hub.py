@@ -34,11 +34,36 @@ def serve(
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate chain (PLAIT_TLS_CERT).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its PEM key (PLAIT_TLS_KEY).")] = None,
+    turn: Annotated[
+        bool | None,
+        typer.Option("--turn/--no-turn", help="Run a STUN and TURN server (PLAIT_TURN; yes)."),
+    ] = None,
+    turn_port: Annotated[
+        int | None, typer.Option(help="Its UDP port (PLAIT_TURN_PORT; that of the hub's TCP port).")
+    ] = None,
+    turn_relay_ports: Annotated[
+        str | None, typer.Option(help="UDP ports for relays, such as 50000-50199 (PLAIT_TURN_RELAY_PORTS).")
+    ] = None,
+    turn_published: Annotated[
+        list[str] | None,
+        typer.Option(help="The address that the world sees, behind 1:1 NAT (PLAIT_TURN_PUBLISHED)."),
+    ] = None,
 ) -> None:
     """Run a hub until Ctrl-C or SIGTERM. It prints a link that logs in, once, within 15 minutes."""
     if context.invoked_subcommand is not None:
         return
-    settings = _settings(host=host, port=port, data=data, tls=tls, tls_cert=tls_cert, tls_key=tls_key)
+    settings = _settings(
+        host=host,
+        port=port,
+        data=data,
+        tls=tls,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        turn=turn,
+        turn_port=turn_port,
+        turn_relay_ports=turn_relay_ports,
+        turn_published=turn_published,
+    )
     try:
         asyncio.run(_serve(settings))
     except (OSError, RuntimeError, ValueError) as error:

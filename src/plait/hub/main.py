@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from plait.hub import relays
+from plait.hub import relays, turn
 from plait.hub.access import OwnerAccess
 from plait.hub.affordances import read_description
 from plait.hub.auth import Authenticator
@@ -62,6 +62,7 @@ class Hub:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        self._turn: turn.OwnServer | None = None
 
     async def __aenter__(self) -> Self:
         settings = self.settings
@@ -74,7 +75,10 @@ class Hub:
             things = Registry(read_description, store=store, bus=bus, access=access, clients=clients)
             properties = Properties(things, store=store, bus=bus, access=access, clients=clients)
             actions = Actions(things, store=store, access=access, clients=clients)
-            servers = IceServers(settings.ice_servers, relays.configured(settings))
+            self._certificates = await Keeper.open(settings)
+            self._turn = await turn.started(settings, tls=lambda: self._certificates.pair is not None)
+            own = [] if self._turn is None else [self._turn]
+            servers = IceServers(settings.ice_servers, [*own, *relays.shared(settings)])
             key = SigningKey(store.pairings.seed())
             self._pairings = pairings = Pairings(
                 things,
@@ -113,7 +117,6 @@ class Hub:
                 _log.warning("a stored description is not understood", thing=thing)
             actions.resume(store.pending_actions())
             self._auth = Authenticator(store.credentials, settings.origins)
-            self._certificates = await Keeper.open(settings)
             handed_out = trust.routes(self._certificates.authority)
             app = make_app(
                 dispatch=dispatch,
@@ -145,10 +148,13 @@ class Hub:
             metrics.readings = lambda: properties.readings
             metrics.waiting = lambda: store.waiting
             metrics.door = self._door.counters
+            if self._turn is not None:
+                metrics.turn = self._turn.counters
             await self._door.start()
             self._revocations = await Revocations(store.credentials, clients).__aenter__()
             self._certificates.start(self._door)
         except BaseException:
+            self._stop_turn()
             await store.close()
             raise
         _log.info("hub started", url=self.url, data=str(settings.data))
@@ -162,8 +168,13 @@ class Hub:
             self.clients.close()
             await self._door.stop()
         finally:
+            self._stop_turn()
             await self.store.close()
         _log.info("hub stopped")
+
+    def _stop_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.close()
 
     # Where it is
 

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from plait.hub import turn_metrics
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -29,6 +31,7 @@ class Metrics(Collector):
         readings: readings committed so far, when asked.
         waiting: writes that wait for their transaction, when asked.
         door: counters of the listener, when asked.
+        turn: counters of the TURN server, when asked.
     """
 
     def __init__(self, traffic: Traffic) -> None:
@@ -37,6 +40,7 @@ class Metrics(Collector):
         self.readings: Callable[[], int] = int
         self.waiting: Callable[[], int] = int
         self.door: Callable[[], Mapping[str, float]] = dict
+        self.turn: Callable[[], Mapping[str, int]] = dict
         self._registry = CollectorRegistry()
         self._commits = Histogram(
             "plait_commit_seconds",
@@ -86,6 +90,7 @@ class Metrics(Collector):
         yield outbox
         for name, value in self.door().items():
             yield GaugeMetricFamily(f"plait_door_{name}", "Counted by the listener.", value=value)
+        yield from turn_metrics.families(self.turn())
 
 
 def _by_kind(name: str, text: str, counts: Counter[str]) -> GaugeMetricFamily:

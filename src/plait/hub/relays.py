@@ -38,7 +38,7 @@ class SharedSecretServers:
         """Nothing to do: their relays end when nobody refreshes them."""
 
 
-def configured(settings: Settings) -> list[RelayServer]:
+def shared(settings: Settings) -> list[RelayServer]:
     """Return the servers that the settings name.
 
     Raises:
