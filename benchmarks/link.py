@@ -9,7 +9,7 @@ swallows what is sent both ways, as a network does; and the hub, by SIGKILL.
 
 `recover` is the time from a kill of the direct path that carries the link to the arrival of the first
 message that was sent after it, the hub being there. `overhead` is what a message of 100 bytes costs beside
-its payload where it goes alone.
+its payload where it goes alone. `latest_age` is told of in `_latest.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import _latest
 from benchmarks._link import ROBOT, SIZE, Flow
 from benchmarks.figures import Report, versions
 from plait import app
@@ -335,5 +336,11 @@ def run(quick: bool) -> Report:
     )
     with tempfile.TemporaryDirectory(prefix="plait-bench-") as folder:
         asyncio.run(_torture(report, Path(folder), **amounts))
-    report.lacks("link.latest_age_ms_p99", "not taken yet: it needs a WebSocket on a path that loses packets")
+    try:
+        ages = asyncio.run(_latest.ages(rounds=1 if quick else 5, seconds=5.0 if quick else 20.0))
+    except (OSError, RuntimeError) as error:  # no root, no nftables
+        report.lacks("link.latest_age_ms_p99", str(error))
+    else:
+        peers = {"over the WebSocket": ages["hub"]}
+        report.add("link.latest_age_ms_p99", "ms", ages["direct"], peers=peers)
     return report
