@@ -17,10 +17,10 @@ from plait.link.channel import Channel, Values
 from plait.wire import link as wire
 from plait.wire.errors import LinkLost, PlaitError
 from plait.wire.link import frames
-from plait.wire.path import Choice, Path, better
+from plait.wire.path import SILENT, Choice, Path, better
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from plait.wire.link import Delivery, Lane
 
@@ -75,6 +75,7 @@ class _Known:
 
     def _reset(self, now: float) -> None:
         self.rtt: float | None = None
+        self.heard = now
         self.good_since = now
         self.probed = -1e9
         self.waiting: dict[int, float] = {}
@@ -98,6 +99,15 @@ class _Known:
         for older in [each for each, at in self.waiting.items() if at < sent]:
             del self.waiting[older]
             self.answers.append(False)
+
+    def answers_now(self, now: float) -> bool:
+        """Return whether it is open, has answered, and has not just fallen silent.
+
+        Its probes go in order behind what is sent again, so that where much is lost they are late: whatever
+        else has come says as well that it lives.
+        """
+        silent = now - max(self.heard, min(self.waiting.values(), default=now))
+        return self.carrier is not None and self.rtt is not None and silent <= SILENT
 
     def judge(self, now: float) -> Path:
         silent = now - min(self.waiting.values(), default=now)
@@ -314,6 +324,9 @@ class Link:
     # Packets
 
     def _soon(self) -> None:
+        if isinstance(self._pumping, asyncio.TimerHandle):  # what is new does not wait for what goes again
+            self._pumping.cancel()
+            self._pumping = None
         if self._pumping is None:
             self._pumping = self._loop.call_soon(self.pump)
 
@@ -328,15 +341,15 @@ class Link:
         full = False
         if path.rtt is not None:
             self._wire.rtt = path.rtt
-        for lane in path.carrier.lanes:
-            while True:
-                if not path.carrier.room(lane):
+        for way, lane in self._ways(path):
+            while way.carrier is not None:
+                if not way.carrier.room(lane):
                     full = True
                     break
                 packet = self._wire.poll(self._loop.time(), lane)
                 if packet is None:
                     break
-                if not self._give(path, lane, packet):
+                if not self._give(way, lane, packet):
                     return  # another path carries it from the next turn on
         due = self._wire.deadline()
         if full:
@@ -344,11 +357,24 @@ class Link:
         elif due is not None:
             self._pumping = self._loop.call_at(due, self.pump)
 
+    def _ways(self, path: _Known) -> Sequence[tuple[_Known, Lane]]:
+        """Return which path takes which lane.
+
+        What may be lost goes directly whenever that answers, even while the other path carries the rest: on a
+        way that loses, what is new there is sooner than what TCP repairs in order.
+        """
+        assert path.carrier is not None  # noqa: S101 - asked before
+        direct = self._paths["direct"]
+        if path is not direct and direct.answers_now(self._loop.time()):
+            return ((direct, "fast"), (path, "sure"))
+        return tuple((path, lane) for lane in path.carrier.lanes)
+
     def receive(self, name: str, packet: bytes) -> None:
         """Take a packet that came on a path; none after the end."""
         if self.closed.is_set():
             return
         now = self._loop.time()
+        self._paths[name].heard = now
         for event in self._wire.receive(packet):
             match event:
                 case wire.Ping(token):
