@@ -34,7 +34,7 @@ pub fn stun_answer(request: &[u8], datagram: &[u8]) -> Option<Answer> {
 
 fn request(change_ip: bool, change_port: bool) -> Vec<u8> {
     let mut message = Message::builder_request(BINDING, MessageWriteVec::new());
-    let flags = u32::from(change_ip) * CHANGE_IP | u32::from(change_port) * CHANGE_PORT;
+    let flags = (u32::from(change_ip) * CHANGE_IP) | (u32::from(change_port) * CHANGE_PORT);
     if flags != 0 {
         let bytes = flags.to_be_bytes();
         // It fits: the message is empty, and no integrity was added.

@@ -6,16 +6,20 @@ import asyncio
 import json
 import os
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.netlab.lab import Lab
 
 from plait.hub.contracts import Principal
 from plait.hub.store.credentials import open_credentials
 
 ROOT = Path(__file__).parents[2]
 WITHIN = 40
+SECOND = "198.51.100.200"
+"""The STUN server's other address (RFC 5780)."""
 
 
 class Report:
@@ -35,8 +39,12 @@ class Report:
         return found
 
 
-async def doctor(*arguments, enter=(), before=(), **environment):
-    """Run `plait doctor --json`, with `before` in front of it, in the namespace that `enter` enters."""
+async def told(*arguments, enter=(), before=(), **environment):
+    """Run `plait doctor --json`, with `before` in front of it, in the namespace that `enter` enters.
+
+    Returns:
+        Its exit code, and what it told.
+    """
     process = await asyncio.create_subprocess_exec(
         *enter, *before, sys.executable, "-m", "plait", "doctor", "--json", *arguments,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment,
@@ -51,12 +59,35 @@ async def doctor(*arguments, enter=(), before=(), **environment):
             process.kill()
             await process.wait()
     assert out, said.decode()
-    return Report(process.returncode, json.loads(out))
+    return process.returncode, json.loads(out)
+
+
+async def doctor(*arguments, **options):
+    """Run `plait doctor` without a thing."""
+    return Report(*await told(*arguments, **options))
+
+
+@dataclass
+class Running:
+    """A hub in a process of its own."""
+
+    url: str
+    folder: Path
+    code: str
+
+    @property
+    def login(self):
+        """A link that logs a browser in, once."""
+        return f"{self.url}/#{self.code}"
+
+    def token(self, kind="user", name="owner"):
+        with open_credentials(self.folder) as credentials:
+            return credentials.make_token(Principal(kind, name))
 
 
 @asynccontextmanager
 async def hub_process(folder, *, enter=(), host="127.0.0.1", port=0, **environment):
-    """Run a hub; give its address and a user's token."""
+    """Run a hub until it is ready."""
     process = await asyncio.create_subprocess_exec(
         *enter, sys.executable, "-m", "plait", "hub", "--data", str(folder),
         "--host", host, "--port", str(port),
@@ -68,10 +99,8 @@ async def hub_process(folder, *, enter=(), host="127.0.0.1", port=0, **environme
         async with asyncio.timeout(WITHIN):
             while not (line := await process.stdout.readline()).startswith(b"Log in"):
                 assert line, "the hub ended"
-        address = line.split()[-1].split(b"/#")[0].decode()
-        with open_credentials(folder) as credentials:
-            token = credentials.make_token(Principal("user", "owner"))
-        yield address, token
+        address, _, code = line.split()[-1].decode().partition("/#")
+        yield Running(address, folder, code)
     finally:
         if process.returncode is None:
             process.kill()
@@ -84,5 +113,47 @@ def examined():
 
 
 @pytest.fixture
+def explained():
+    return told
+
+
+@pytest.fixture
 def hubs():
     return hub_process
+
+
+@pytest.fixture
+async def public(tmp_path, hubs):
+    """A lab with a hub on port 8080 and coturn on port 443 of a public place."""
+    with Lab() as lab:
+        place = lab.place("public")
+        place.run("ip", "addr", "add", f"{SECOND}/24", "dev", "eth0")
+        config = tmp_path / "turnserver.conf"
+        config.write_text(
+            f"listening-ip={place.address}\nlistening-ip={SECOND}\nrelay-ip={place.address}\n"
+            "listening-port=443\nalt-listening-port=3479\nno-tls\nno-dtls\nlt-cred-mech\nuser=plait:secret\n"
+            "realm=plait.test\nno-cli\nlog-file=stdout\n"
+            f"userdb={tmp_path}/users.db\npidfile={tmp_path}/turnserver.pid\n",
+            encoding="utf-8",
+        )
+        quiet = asyncio.subprocess.DEVNULL
+        turn = await place.start("turnserver", "-c", str(config), stdout=quiet, stderr=quiet)
+        known = {"username": "plait", "credential": "secret"}
+        servers = [
+            {"urls": [f"stun:{place.address}:443", f"stun:{place.address}:3479"]},
+            {"urls": [f"turn:{place.address}:443", f"turn:{place.address}:443?transport=tcp"]} | known,
+        ]
+        try:
+            async with asyncio.timeout(10):
+                while f"{place.address}:443" not in place.run("ss", "-Hlnt"):  # noqa: ASYNC110 - it tells nothing
+                    await asyncio.sleep(0.02)
+            where = {"enter": place.enter(), "host": "0.0.0.0", "port": 8080}
+            async with hubs(
+                tmp_path / "hub", **where, PLAIT_TLS="off", PLAIT_ICE_SERVERS=json.dumps(servers)
+            ) as hub:
+                hub.url = f"http://{place.address}:8080"
+                yield lab, hub
+        finally:
+            with suppress(ProcessLookupError):
+                turn.kill()
+            await turn.wait()

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from plait.cli.main import app
 from plait.doctor import Patient, examine
 from plait.testing import running_hub
+from plait.transport.trust import trust
 
 
 @pytest.fixture
@@ -118,6 +119,18 @@ async def test_a_certificate_of_nobody_whom_this_machine_trusts(tmp_path):
 
         by_ip = await found("TLS", hub=f"https://127.0.0.1:{hub.port}", token=token, ssl=trusted)
         assert "not for 127.0.0.1" in by_ip["TLS"].said
+
+
+async def test_a_hub_s_own_authority_is_trusted_by_its_pin(tmp_path):
+    async with running_hub(tmp_path / "hub", tls="local") as hub:
+        token = hub.user_token()
+        refused = (await found("TLS", hub=hub.url, token=token))["TLS"]
+        assert "plait hub ca" in refused.advice
+        pinned = trust(None, hub.authority.pin)
+        findings = await found("TLS", "token", "WebSocket", hub=hub.url, token=token, ssl=pinned)
+        assert {findings[name].verdict for name in ("TLS", "token", "WebSocket")} == {"pass"}
+        other = trust(None, "sha256:" + "0" * 64)
+        assert "pin" in (await found("TLS", hub=hub.url, token=token, ssl=other))["TLS"].advice
 
 
 @pytest.mark.parametrize(

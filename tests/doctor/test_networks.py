@@ -3,59 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from contextlib import suppress
+import os
+import sys
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
-import pytest
-from tests.netlab.lab import Lab
 from tests.netlab.test_matrix import pytestmark as pytestmark  # noqa: PLC0414 - the same conditions
 
-SECOND = "198.51.100.200"
-"""The STUN server's other address (RFC 5780)."""
-
-
-@pytest.fixture
-async def public(tmp_path, hubs):
-    """A lab with a hub on port 8080 and coturn on port 443 of a public place."""
-    with Lab() as lab:
-        place = lab.place("public")
-        place.run("ip", "addr", "add", f"{SECOND}/24", "dev", "eth0")
-        config = tmp_path / "turnserver.conf"
-        config.write_text(
-            f"listening-ip={place.address}\nlistening-ip={SECOND}\nrelay-ip={place.address}\n"
-            "listening-port=443\nalt-listening-port=3479\nno-tls\nno-dtls\nlt-cred-mech\nuser=plait:secret\n"
-            "realm=plait.test\nno-cli\nlog-file=stdout\n"
-            f"userdb={tmp_path}/users.db\npidfile={tmp_path}/turnserver.pid\n",
-            encoding="utf-8",
-        )
-        quiet = asyncio.subprocess.DEVNULL
-        turn = await place.start("turnserver", "-c", str(config), stdout=quiet, stderr=quiet)
-        known = {"username": "plait", "credential": "secret"}
-        servers = [
-            {"urls": f"stun:{place.address}:443"},
-            {"urls": [f"turn:{place.address}:443", f"turn:{place.address}:443?transport=tcp"]} | known,
-        ]
-        try:
-            async with asyncio.timeout(10):
-                while f"{place.address}:443" not in place.run("ss", "-Hlnt"):  # noqa: ASYNC110 - it tells nothing
-                    await asyncio.sleep(0.02)
-            where = {"enter": place.enter(), "host": "0.0.0.0", "port": 8080}
-            async with hubs(
-                tmp_path / "hub", **where, PLAIT_TLS="off", PLAIT_ICE_SERVERS=json.dumps(servers)
-            ) as (_, token):
-                yield lab, f"http://{place.address}:8080", token
-        finally:
-            with suppress(ProcessLookupError):
-                turn.kill()
-            await turn.wait()
+ROOT = Path(__file__).parents[2]
+LAMP = "urn:dev:lamp"
 
 
 async def test_each_network_is_told_for_what_it_is(public, examined):
-    lab, hub, token = public
+    lab, hub = public
     kinds = ("", "cone", "addr", "symmetric", "udpblock", "tcp443")
     places = [lab.place(kind or "open", kind) for kind in kinds]
     reports = await asyncio.gather(
-        *(examined("--hub", hub, enter=place.enter(), PLAIT_TOKEN=token) for place in places)
+        *(examined("--hub", hub.url, enter=place.enter(), PLAIT_TOKEN=hub.token()) for place in places)
     )
     by = dict(zip(kinds, reports, strict=True))
     for kind, report in by.items():
@@ -80,3 +44,57 @@ async def test_each_network_is_told_for_what_it_is(public, examined):
         assert {each["verdict"] for each in by[kind].of("UDP to")} == {"warn"}, kind
         assert all("lets no UDP out" in each["advice"] for each in by[kind].of("UDP to"))
         assert nats[kind]["verdict"] == "skip"
+
+
+@asynccontextmanager
+async def lamp_at(place, hub):
+    """A lamp, online, in a place."""
+    environment = {"PYTHONPATH": str(ROOT / "src"), "PLAIT_TOKEN": hub.token("thing", LAMP)}
+    process = await place.start(
+        *(sys.executable, "-m", "plait", "thing", str(ROOT / "examples" / "lamp.py")),
+        *("--hub", hub.url, "--id", LAMP, "--title", "Lamp"),
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def explain_from(place, hub, explained):
+    """Ask until the lamp is there."""
+    async with asyncio.timeout(50):
+        while True:
+            with suppress(AssertionError):
+                code, told = await explained(
+                    LAMP, "--hub", hub.url, enter=place.enter(), PLAIT_TOKEN=hub.token()
+                )
+                assert code == 0
+                return told, {rung["name"]: rung for rung in told["rungs"]}
+
+
+async def test_a_connection_is_explained(public, explained):
+    lab, hub = public
+    async with lamp_at(lab.place("device", "symmetric"), hub):
+        cone, blocked = await asyncio.gather(
+            explain_from(lab.place("viewer", "cone"), hub, explained),
+            explain_from(lab.place("office", "udpblock"), hub, explained),
+        )
+    told, rungs = cone
+    assert "relayed by" in told["summary"], told["summary"]
+    assert rungs["turn/udp"]["state"] == "used", rungs
+    assert rungs["stun"]["state"] == "failed", rungs
+    assert "another port for each far end" in rungs["stun"]["said"]
+    assert "IPv6 at both ends" in rungs["stun"]["advice"]
+    assert {each["kind"] for each in told["local"]} >= {"host", "srflx", "relay"}
+    assert told["pairs"][0]["chosen"]
+    assert any(not pair["answered"] and pair["asked"] for pair in told["pairs"])
+
+    told, rungs = blocked
+    assert rungs["turn/tcp"]["state"] == "used", (told["summary"], rungs)
+    assert {rungs[name]["state"] for name in ("ipv4", "turn/udp")} <= {"failed", "absent"}
+    assert rungs["websocket"]["state"] == "works"

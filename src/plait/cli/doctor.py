@@ -10,7 +10,7 @@ import msgspec
 import typer
 from rich.text import Text
 
-from plait.cli.talk import Authority, Hub, Json, Token, console, fail
+from plait.cli.talk import Authority, Hub, Json, Token, console, fail, talk
 
 if TYPE_CHECKING:
     from plait.doctor import Finding
@@ -21,10 +21,16 @@ _MARKS: Final = {
     "fail": ("✗", "red"),
     "skip": ("-", "dim"),
 }
-_WIDTH: Final = 14
+_WIDTH: Final = 25
 
 
 def command(
+    thing: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[THING]", help="Explain the connection to this thing instead: its id, title or a part."
+        ),
+    ] = None,
     *,
     hub: Hub = None,
     token: Token = None,
@@ -46,10 +52,16 @@ def command(
 ) -> None:
     """Examine this machine's way to the hub and to other networks, line by line, with what to do.
 
-    Ends with 1 where something fails.
+    Ends with 1 where something fails. With THING: which way a connection to it takes, and why no better one.
     """
-    # What servers do not give is what this command is about: it says so itself.
-    logging.getLogger("plait.rtc").setLevel(logging.ERROR)
+    # What servers and networks do not give is what this command is about: it says so itself.
+    for name in ("plait.rtc", "zeroconf"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if thing is not None:
+        from plait.cli.doctor_thing import explain
+
+        talk(explain(thing, hub=hub, token=token, ca=ca, as_json=as_json))
+        return
     if not asyncio.run(_examine(hub, token, ca, camera, servers or [], as_json=as_json)):
         raise typer.Exit(1)
 

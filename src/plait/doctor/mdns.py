@@ -52,11 +52,13 @@ async def listen() -> Heard:
     )
     try:
         teller = zeroconf.asyncio.AsyncZeroconf(ip_version=zeroconf.IPVersion.V4Only)
+        started = multicast.Started(teller)
     except OSError as error:
         heard.why = str(error)
         return heard
     others: asyncio.Task[tuple[str, ...]] | None = None
     try:
+        await started.ready()
         await (await teller.async_register_service(info))
         others = asyncio.create_task(
             zeroconf.asyncio.AsyncZeroconfServiceTypes.async_find(aiozc=teller, timeout=LISTEN)
@@ -72,7 +74,7 @@ async def listen() -> Heard:
         if others is not None:
             others.cancel()
             await asyncio.gather(others, return_exceptions=True)
-        await teller.async_close()
+        await started.close()
     return heard
 
 

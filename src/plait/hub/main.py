@@ -126,7 +126,7 @@ class Hub:
                 credentials=store.credentials,
                 metrics=metrics,
                 alive=lambda: store.marked("", "").future(),
-                ice_servers=lambda _principal, _authority: settings.ice_servers,
+                ice_servers=servers.lend,
                 handed_out=handed_out,
             )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from plait.link.channel import Channel
     from plait.link.link import Link
     from plait.link.pinning import Pinned, Ring
-    from plait.rtc import DataChannel
+    from plait.rtc import DataChannel, IceCandidateError
     from plait.wire.link import Lane
 
 SURE: Final = "plait.link"
@@ -38,6 +39,8 @@ SIGNALS: Final = "~signals"
 
 ROOM: Final = 128 << 10
 """Bytes that may wait in a data channel: what a steering command has to wait for."""
+
+MOST_FAILURES: Final = 32
 
 RETRY: Final = (1.0, 30.0)
 """Seconds until another connection is tried where one has failed: at first, and at the most."""
@@ -82,6 +85,10 @@ class Direct:
         ice_servers: W3C `RTCIceServer` dictionaries.
         renew: asks the hub for fresh ones, for ICE restarts and later connections.
         pinned: the far end's certificate, and ours, where both are known; see there.
+
+    Attributes:
+        servers: the STUN and TURN servers.
+        failures: those of them that gave this end nothing, as they told it.
     """
 
     def __init__(
@@ -96,7 +103,8 @@ class Direct:
         self._link = link
         self._pinned = pinned
         self._offers = offers
-        self._servers = [IceServer.from_dict(server) for server in ice_servers]
+        self.servers = [IceServer.from_dict(server) for server in ice_servers]
+        self.failures: deque[IceCandidateError] = deque(maxlen=MOST_FAILURES)
         self._renew = renew
         self._peer: PeerConnection | None = None
         self._negotiation: PerfectNegotiation | None = None
@@ -122,7 +130,7 @@ class Direct:
     def _begin(self, generation: int) -> None:
         certificate = None if self._pinned is None else self._pinned.certificate
         before = self._peer
-        self._peer = PeerConnection(ice_servers=self._servers, certificate=certificate)
+        self._peer = PeerConnection(ice_servers=self.servers, certificate=certificate)
         if before is not None:
             self._start(before.close())
         peer, self._generation = self._peer, generation
@@ -131,6 +139,7 @@ class Direct:
             peer.renew_servers()  # those of the connection before may have run out
         self._open = {}
         self._negotiation = PerfectNegotiation(peer, self._tell, polite=not self._offers)
+        peer.on_ice_candidate_error = self.failures.append
         peer.on_connection_state_change = lambda state: self._changed(peer, state)
         if self._offers:
             self._adopt(peer.create_data_channel(SURE))
@@ -139,8 +148,8 @@ class Direct:
             peer.on_data_channel = self._adopt
 
     async def _renewed(self) -> Sequence[IceServer]:
-        self._servers = [IceServer.from_dict(server) for server in await self._renew()]
-        return self._servers
+        self.servers = [IceServer.from_dict(server) for server in await self._renew()]
+        return self.servers
 
     def _adopt(self, channel: DataChannel) -> None:
         if channel.label not in (SURE, FAST):
@@ -166,11 +175,15 @@ class Direct:
             relayed = await self._relayed()
             self._link.opened("direct", _Channels(self._open[SURE], self._open[FAST]), relayed=relayed)
 
-    async def _relayed(self) -> bool:
+    async def report(self) -> dict[str, dict[str, Any]]:
+        """Return the connection's statistics, as `PeerConnection.stats`; nothing where it is over."""
         try:
-            report = await self._peer.stats() if self._peer is not None else {}
+            return await self._peer.stats() if self._peer is not None else {}
         except RtcError:
-            return False
+            return {}
+
+    async def _relayed(self) -> bool:
+        report = await self.report()
         pair = report.get("CP", {})
         ends = (report.get(str(pair.get(end)), {}) for end in ("localCandidateId", "remoteCandidateId"))
         return any(candidate.get("candidateType") == "relay" for candidate in ends)

@@ -74,6 +74,11 @@ class LinkOpener:
         self._held: list[Message] | None = None
 
     @property
+    def direct(self) -> Direct | None:
+        """What looks for a direct path, once the link is open; None where none was wanted."""
+        return self._direct
+
+    @property
     def thing_id(self) -> str:
         """The other end."""
         return self._thing_id

@@ -14,6 +14,7 @@ from zeroconf import (  # type: ignore[attr-defined]  # the resolvers are public
     AddressResolverIPv6,
     DNSQuestionType,
     IPVersion,
+    NotRunningException,
 )
 from zeroconf.asyncio import AsyncZeroconf
 
@@ -56,9 +57,37 @@ async def resolve(name: str) -> str | None:
     return None
 
 
+class Started:
+    """Sockets of multicast DNS, whose start nobody interrupts: one that is cut off would leave them open.
+
+    Args:
+        instance: just made.
+    """
+
+    def __init__(self, instance: AsyncZeroconf) -> None:
+        self.instance = instance
+        self._starting = asyncio.ensure_future(instance.zeroconf.async_wait_for_start())
+
+    async def ready(self) -> None:
+        """Wait until it may be used.
+
+        Raises:
+            OSError: this machine has no network to ask on.
+        """
+        try:
+            await asyncio.shield(self._starting)
+        except NotRunningException as error:
+            raise OSError("multicast DNS did not start") from error
+
+    async def close(self) -> None:
+        """Close the sockets."""
+        await asyncio.gather(self._starting, return_exceptions=True)
+        await self.instance.async_close()
+
+
 @dataclass
 class _Shared:
-    instance: AsyncZeroconf
+    started: Started
     users: int = 0
 
 
@@ -70,15 +99,16 @@ _open: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary
 async def _asking() -> AsyncIterator[Zeroconf]:
     loop = asyncio.get_running_loop()
     if (shared := _open.get(loop)) is None:
-        shared = _open[loop] = _Shared(_start())
+        shared = _open[loop] = _Shared(Started(_start()))
     shared.users += 1
     try:
-        yield shared.instance.zeroconf
+        await shared.started.ready()
+        yield shared.started.instance.zeroconf
     finally:
         shared.users -= 1
         if not shared.users:
             del _open[loop]
-            await shared.instance.async_close()
+            await shared.started.close()
 
 
 def _start() -> AsyncZeroconf:

@@ -1,6 +1,7 @@
 import { useEffect } from "preact/hooks";
 import { House } from "./pages/house.tsx";
 import { Device } from "./pages/lazy-device.tsx";
+import { Doctor } from "./pages/lazy-doctor.tsx";
 import { Login } from "./pages/login.tsx";
 import { signalOf } from "./state/bridge.ts";
 import { type View, view } from "./state/home.ts";
@@ -15,7 +16,7 @@ function titleFor(where: Route, current: View): string {
     const thing = signalOf(current.home.things).value.find(({ id }) => id === where.id);
     return thing === undefined ? "Plait" : `${thing.title} · Plait`;
   }
-  return "Plait";
+  return where.page === "doctor" ? "Doctor · Plait" : "Plait";
 }
 
 export function App() {
@@ -37,6 +38,8 @@ export function App() {
       <Banner />
       {where.page === "house" ? (
         <House home={current.home} />
+      ) : where.page === "doctor" ? (
+        <Doctor home={current.home} />
       ) : (
         <Device key={where.id} home={current.home} id={where.id} />
       )}

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from plait.hub.contracts import Client
     from plait.wire.messages import Message
 
+_LENT_FOR: Final = 60.0
+"""Seconds for which servers are lent to somebody who is in no call."""
+
 _MOST_CANDIDATES: Final = 64
 """Candidates of one signal that are looked at."""
 
@@ -115,6 +118,14 @@ class IceServers(Quiet):
         del self._calls[call]
         for relay in self._relays:
             relay.end_call(known.tag)
+
+    def lend(self, end: Client) -> list[dict[str, Any]]:
+        """Return servers for somebody in no call; his relays reach each other for a minute."""
+        call = new_id()
+        self.opened(call, "", (end, end))
+        given = self.servers(call, end)
+        self.over(call, back_within=_LENT_FOR)
+        return given
 
     def close(self) -> None:
         """End all calls: the hub stops."""

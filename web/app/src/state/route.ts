@@ -2,7 +2,10 @@
 
 import { computed, signal } from "@preact/signals";
 
-export type Route = { readonly page: "house" } | { readonly page: "thing"; readonly id: string };
+export type Route =
+  | { readonly page: "house" }
+  | { readonly page: "doctor" }
+  | { readonly page: "thing"; readonly id: string };
 
 const hash = signal(location.hash);
 window.addEventListener("hashchange", () => {
@@ -10,6 +13,9 @@ window.addEventListener("hashchange", () => {
 });
 
 export const route = computed<Route>(() => {
+  if (hash.value === "#/doctor") {
+    return { page: "doctor" };
+  }
   const match = /^#\/things\/(.+)$/.exec(hash.value);
   return match === null ? { page: "house" } : { page: "thing", id: decodeURIComponent(match[1] ?? "") };
 });

@@ -1,4 +1,4 @@
-import { type IconNode, Moon, Sun, SunMoon } from "lucide";
+import { type IconNode, Moon, Stethoscope, Sun, SunMoon } from "lucide";
 import { formatRtt } from "../model/format.ts";
 import { signalOf } from "../state/bridge.ts";
 import { view } from "../state/home.ts";
@@ -65,6 +65,9 @@ export function TopBar() {
         <span>Plait</span>
       </a>
       <HubState />
+      <a class="quiet" href="#/doctor" title="Doctor: what works, and what does not" aria-label="Doctor">
+        <Icon node={Stethoscope} />
+      </a>
       <ThemeButton />
     </header>
   );
