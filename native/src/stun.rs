@@ -23,8 +23,8 @@ type Address = (String, u16);
 type Answer = (Option<Address>, Option<Address>, Option<Address>, Option<(u16, String)>);
 
 #[pyfunction]
-pub fn stun_request(py: Python<'_>, change_ip: bool, change_port: bool) -> Bound<'_, PyBytes> {
-    PyBytes::new(py, &request(change_ip, change_port))
+pub fn stun_request(py: Python<'_>, change: Option<(bool, bool)>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &request(change))
 }
 
 #[pyfunction]
@@ -32,10 +32,12 @@ pub fn stun_answer(request: &[u8], datagram: &[u8]) -> Option<Answer> {
     answer(request, datagram)
 }
 
-fn request(change_ip: bool, change_port: bool) -> Vec<u8> {
+/// With `change`, the answer is to come from another address, port, or both; or from neither, which asks
+/// no more than where those are.
+fn request(change: Option<(bool, bool)>) -> Vec<u8> {
     let mut message = Message::builder_request(BINDING, MessageWriteVec::new());
-    let flags = (u32::from(change_ip) * CHANGE_IP) | (u32::from(change_port) * CHANGE_PORT);
-    if flags != 0 {
+    if let Some((ip, port)) = change {
+        let flags = (u32::from(ip) * CHANGE_IP) | (u32::from(port) * CHANGE_PORT);
         let bytes = flags.to_be_bytes();
         // It fits: the message is empty, and no integrity was added.
         let _ = message.add_attribute(&RawAttribute::new(CHANGE_REQUEST, &bytes));
@@ -88,17 +90,17 @@ mod tests {
 
     #[test]
     fn what_is_to_change_is_in_the_request() {
-        for (ip, port, flags) in [(true, true, 6), (false, true, 2), (true, false, 4)] {
-            let bytes = request(ip, port);
+        for (ip, port, flags) in [(true, true, 6), (false, true, 2), (true, false, 4), (false, false, 0)] {
+            let bytes = request(Some((ip, port)));
             let message = Message::from_bytes(&bytes).unwrap();
             assert_eq!(&*message.raw_attribute(CHANGE_REQUEST).unwrap().value, [0, 0, 0, flags]);
         }
-        assert_eq!(request(false, false).len(), 20);
+        assert_eq!(request(None).len(), 20);
     }
 
     #[test]
     fn an_answer_tells_our_address_and_the_other_one() {
-        let asked = request(false, false);
+        let asked = request(None);
         let (mapped, other, origin, error) = answer(&asked, &success(&asked)).unwrap();
         assert_eq!(mapped, Some(("203.0.113.7".to_owned(), 40000)));
         assert_eq!(other, Some(("198.51.100.2".to_owned(), 3479)));
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_refusal_tells_its_code() {
-        let asked = request(true, true);
+        let asked = request(Some((true, true)));
         let read = Message::from_bytes(&asked).unwrap();
         let mut message = Message::builder_error(&read, MessageWriteVec::new());
         message.add_attribute(&ErrorCode::builder(420).build().unwrap()).unwrap();
@@ -116,12 +118,12 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_another_s_is_no_answer() {
-        let asked = request(false, false);
+        let asked = request(None);
         let whole = success(&asked);
         for length in 0..whole.len() {
             assert!(answer(&asked, &whole[..length]).is_none(), "{length}");
         }
-        assert!(answer(&request(false, false), &whole).is_none());
+        assert!(answer(&request(None), &whole).is_none());
         assert!(answer(&asked, &asked).is_none(), "a question");
     }
 }

@@ -38,8 +38,8 @@ def ed25519_verify(public: bytes, message: bytes, signature: bytes, /) -> bool:
 def set_log_level(level: int, /) -> None:
     """Hand on what the native side has to say from one of Python's logging levels on; 255: nothing."""
 
-def stun_request(change_ip: bool, change_port: bool, /) -> bytes:
-    """Make a Binding request (RFC 8489), or one that wants its answer from elsewhere (RFC 5780)."""
+def stun_request(change: tuple[bool, bool] | None, /) -> bytes:
+    """Make a Binding request (RFC 8489); its answer is to come from another (address, port) (RFC 5780)."""
 
 def stun_answer(
     request: bytes, datagram: bytes, /

@@ -131,7 +131,7 @@ def test_what_the_hub_thinks_of_a_token(status, given, verdict):
 
 def reached(*answered, asked=(A, B)):
     found = servers.Reached(asked={each: f"stun:{each[0]}:{each[1]}" for each in asked})
-    found.answers = {each: Answer(each, OUT, None, 0.02) for each in answered}
+    found.answers = {each: Answer(each, each, OUT, None, 0.02) for each in answered}
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import http.client
 import json
 import socket
@@ -109,6 +110,12 @@ async def _tcp(place: Place) -> Finding:
         said = ", ".join(f"{ms(took)} to {endpoint(address)}" for address, took in ways)
         return passed(name, said, figures=figures)
     why = tried[0]
+    if getattr(why, "errno", None) in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
+        return failed(
+            name,
+            f"this machine has no way to {where}",
+            advice="look at its cable or Wi-Fi; on a network with IPv6 alone, the hub needs an address of it",
+        )
     if isinstance(why, ConnectionRefusedError):
         return failed(
             name,

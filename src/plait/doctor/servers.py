@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from plait.doctor import nat
@@ -115,20 +115,25 @@ async def _ask_v4(addresses: Sequence[Address], reached: Reached) -> None:
 async def _one(asking: StunSocket, address: Address, reached: Reached) -> None:
     try:
         answer = await asking.ask(address, within=WITHIN)
-        # The first took with it what a first packet takes: neighbours asked for, and this program's start.
-        again = await _quietly(asking, address)
-        reached.answers[address] = (
-            answer if again is None else min(answer, again, key=lambda one: one.round_trip)
-        )
     except StunError as error:
         reached.refused[address] = str(error)
+        return
     except (OSError, TimeoutError):
         return
+    # The first took with it what a first packet takes: neighbours asked for, and this program's start. Some
+    # servers tell their other address only who asks for it; those that do not know of such things refuse.
+    again = await _quietly(asking, address, change=None if answer.other else (False, False))
+    if again is not None:
+        quicker = min(answer.round_trip, again.round_trip)
+        answer = replace(answer, other=answer.other or again.other, round_trip=quicker)
+    reached.answers[address] = answer
 
 
-async def _quietly(asking: StunSocket, address: Address) -> Answer | None:
+async def _quietly(
+    asking: StunSocket, address: Address, *, change: tuple[bool, bool] | None = None
+) -> Answer | None:
     try:
-        return await asking.ask(address, within=WITHIN / 2)
+        return await asking.ask(address, change=change, within=WITHIN / 2)
     except (OSError, TimeoutError, StunError):
         return None
 
@@ -141,29 +146,16 @@ async def _filtering(able: Answer) -> nat.Filtering:
         if await _quietly(asking, able.server) is None:
             return "unknown"
         elsewhere = other[0] != able.server[0]
-        anybody, port = await asyncio.gather(
-            _changed(asking, able.server, change_ip=True, change_port=True) if elsewhere else _nobody(),
-            _changed(asking, able.server, change_port=True),
+        changed = await asyncio.gather(
+            _quietly(asking, able.server, change=(elsewhere, True)),
+            _quietly(asking, able.server, change=(False, True)),
         )
-        if anybody:
+        anybody, port = (each is not None and each.source != able.server for each in changed)
+        if anybody and elsewhere:
             return "independent"
         if port:
             return "address" if elsewhere else "unknown"
         return "port"
-
-
-async def _nobody() -> bool:
-    return False
-
-
-async def _changed(
-    asking: StunSocket, server: Address, *, change_ip: bool = False, change_port: bool
-) -> bool:
-    try:
-        await asking.ask(server, change_ip=change_ip, change_port=change_port, within=WITHIN / 2)
-    except (OSError, TimeoutError, StunError):
-        return False
-    return True
 
 
 def _facing(server: Address) -> str:

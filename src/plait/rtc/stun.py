@@ -42,12 +42,14 @@ class Answer:
 
     Attributes:
         server: where the request went.
+        source: where the answer came from.
         mapped: where it came from, as the server saw it; None where it did not say.
         other: the server's other address and port (RFC 5780, OTHER-ADDRESS), if it has them.
         round_trip: seconds from the first request to the answer.
     """
 
     server: Address
+    source: Address
     mapped: Address | None
     other: Address | None
     round_trip: float
@@ -65,7 +67,7 @@ class StunSocket(asyncio.DatagramProtocol):
 
     def __init__(self, family: socket.AddressFamily = socket.AF_INET) -> None:
         self._family = family
-        self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
+        self._waiting: dict[bytes, asyncio.Future[tuple[bytes, Address]]] = {}
         self._transport: asyncio.DatagramTransport | None = None
         self.port = 0
 
@@ -89,14 +91,14 @@ class StunSocket(asyncio.DatagramProtocol):
             self._transport.close()
 
     async def ask(
-        self, server: Address, *, change_ip: bool = False, change_port: bool = False, within: float = 3.0
+        self, server: Address, *, change: tuple[bool, bool] | None = None, within: float = 3.0
     ) -> Answer:
         """Ask a server.
 
         Args:
             server: its IP address and port.
-            change_ip: have it answer from its other address (RFC 5780, CHANGE-REQUEST).
-            change_port: have it answer from its other port.
+            change: have it answer from its other (address, port) (RFC 5780, CHANGE-REQUEST); from neither,
+                it says where they are. Servers that do not know this refuse it (420).
             within: seconds that the answer may take.
 
         Raises:
@@ -106,8 +108,8 @@ class StunSocket(asyncio.DatagramProtocol):
         """
         assert self._transport is not None  # noqa: S101 - entered before
         loop = asyncio.get_running_loop()
-        request = _native.stun_request(change_ip, change_port)
-        future: asyncio.Future[bytes] = loop.create_future()
+        request = _native.stun_request(change)
+        future: asyncio.Future[tuple[bytes, Address]] = loop.create_future()
         self._waiting[request[8:20]] = future
         began = loop.time()
         try:
@@ -115,17 +117,17 @@ class StunSocket(asyncio.DatagramProtocol):
                 for wait in (*_AGAIN, None):
                     self._transport.sendto(request, server)
                     with contextlib.suppress(TimeoutError):
-                        return _read(server, request, await _shielded(future, wait), loop.time() - began)
+                        datagram, source = await asyncio.wait_for(asyncio.shield(future), wait)
+                        return _read(server, source, request, datagram, loop.time() - began)
         finally:
             del self._waiting[request[8:20]]
         raise TimeoutError
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Take what comes: whose answer it is, its transaction says; where it comes from may have changed."""
-        del addr
         future = self._waiting.get(data[8:20])
         if future is not None and not future.done():
-            future.set_result(data)
+            future.set_result((data, (addr[0], addr[1])))
 
     def error_received(self, exc: Exception) -> None:
         """Let be that a network said no: others may answer, and who does not is given up in time."""
@@ -148,7 +150,7 @@ async def ask_stream(
         OSError: it cannot be reached; `ssl.SSLError` where TLS failed.
     """
     loop = asyncio.get_running_loop()
-    request = _native.stun_request(False, False)
+    request = _native.stun_request(None)
     began = loop.time()
     async with asyncio.timeout(within):
         hostname = (name or server[0]) if ssl is not None else None
@@ -161,22 +163,18 @@ async def ask_stream(
                 body = await reader.readexactly(int.from_bytes(head[2:4], "big"))
             except asyncio.IncompleteReadError:
                 raise StunError(0, "it closed the connection without an answer") from None
-            return _read(server, request, head + body, loop.time() - began)
+            return _read(server, server, request, head + body, loop.time() - began)
         finally:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
 
-async def _shielded(future: asyncio.Future[bytes], wait: float | None) -> bytes:
-    return await asyncio.wait_for(asyncio.shield(future), wait)
-
-
-def _read(server: Address, request: bytes, datagram: bytes, took: float) -> Answer:
+def _read(server: Address, source: Address, request: bytes, datagram: bytes, took: float) -> Answer:
     read = _native.stun_answer(request, datagram)
     if read is None:
         raise StunError(0, "what it answered is not STUN")
     mapped, other, _, error = read
     if error is not None:
         raise StunError(*error)
-    return Answer(server, mapped, other, took)
+    return Answer(server, source, mapped, other, took)
