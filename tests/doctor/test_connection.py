@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from plait.doctor.connection import Candidate, Failure, explain, rung_of
+from plait.doctor.candidates import Candidate, rung_of
+from plait.doctor.connection import explain
+from plait.doctor.rungs import Failure
 
 OURS = {
     "l": ("127.0.0.1", "host", {}),

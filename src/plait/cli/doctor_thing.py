@@ -10,13 +10,14 @@ from rich.text import Text
 from plait import app
 from plait.cli.talk import console, print_json
 from plait.doctor import present
-from plait.doctor.connection import RUNGS
+from plait.doctor.candidates import RUNGS
 from plait.doctor.finding import ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from plait.doctor.connection import Candidate, Explanation, Pair
+    from plait.doctor.candidates import Candidate, Pair
+    from plait.doctor.connection import Explanation
 
 _WIDTH: Final = 20
 _MARKS: Final = {

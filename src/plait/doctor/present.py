@@ -6,7 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from plait.doctor.connection import Failure, explain
+from plait.doctor.connection import explain
+from plait.doctor.rungs import Failure
 
 if TYPE_CHECKING:
     from plait.app.thing import ThingProxy
