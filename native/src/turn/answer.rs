@@ -33,7 +33,9 @@ pub fn write(
     let (mut answer, attributes) = match outcome {
         Ok(attributes) => (Message::builder_success(request, MessageWriteVec::new()), attributes),
         Err(Refusal { code, mut more }) => {
-            if let Ok(error) = ErrorCode::builder(code).build() {
+            // Who is not known yet gets few words: what comes back should not be longer than what came.
+            let reason = if key.is_none() { "" } else { ErrorCode::default_reason_for_code(code) };
+            if let Ok(error) = ErrorCode::new(code, reason) {
                 more.insert(0, Box::new(error));
             }
             (Message::builder_error(request, MessageWriteVec::new()), more)

@@ -15,7 +15,7 @@ use super::outbox::Client;
 const NONCE_LASTS: u64 = 1800;
 /// Bytes of a nonce: when it was made, and the proof of it.
 const TIME: usize = 4;
-const PROOF: usize = 12;
+const PROOF: usize = 8;
 /// More than that the hub never makes (RFC 8489 section 14.3 allows 513).
 const LONGEST_NAME: usize = 512;
 

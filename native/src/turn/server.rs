@@ -246,8 +246,10 @@ impl Server {
             return Way::Refused;
         }
         if let Some(&other) = self.addresses.get(&peer) {
-            let same = self.allocations.get(other).is_some_and(|other| other.call == allocation.call);
-            return if same { Way::Inside(other) } else { Way::Refused };
+            return match self.allocations.get(other) {
+                Some(party) if is_other_party(allocation, party) => Way::Inside(other),
+                _ => Way::Refused,
+            };
         }
         if self.always.contains(&peer) {
             return Way::Socket;
@@ -259,17 +261,20 @@ impl Server {
 
     /// Whether there may be a permission for this address, and whether for all its ports.
     pub fn judge_ip(&self, allocation: &Allocation, ip: IpAddr) -> Option<bool> {
-        let call = allocation.call;
         if self.is_open(ip) {
             return Some(true);
         }
         let relayed = |(address, key): (&SocketAddr, &usize)| {
-            address.ip() == ip && self.allocations.get(*key).is_some_and(|other| other.call == call)
+            address.ip() == ip
+                && self.allocations.get(*key).is_some_and(|other| is_other_party(allocation, other))
         };
         let exact = kind(ip) != Kind::Never
             && (self.addresses.iter().any(relayed)
                 || self.always.iter().any(|address| address.ip() == ip)
-                || self.calls.get(call).is_some_and(|call| call.permits_any_of(allocation.party(), ip)));
+                || self
+                    .calls
+                    .get(allocation.call)
+                    .is_some_and(|call| call.permits_any_of(allocation.party(), ip)));
         exact.then_some(false)
     }
 
@@ -443,4 +448,9 @@ impl Server {
         self.counters.users.set(self.users.len() as u64);
         self.counters.calls.set(self.calls.len() as u64);
     }
+}
+
+/// Another allocation of the same call.
+fn is_other_party(one: &Allocation, other: &Allocation) -> bool {
+    one.call == other.call && one.client != other.client
 }

@@ -1,5 +1,6 @@
 //! Allocations from their beginning to their end.
 
+use stun_proto::types::attribute::{AttributeStaticType, RawAttribute};
 use turn_client_proto::types::AddressFamily;
 use turn_client_proto::types::attribute::{
     AdditionalAddressFamily, AddressErrorCode, EvenPort, Lifetime, RequestedAddressFamily, ReservationToken,
@@ -149,12 +150,12 @@ fn contradictions_are_bad_requests() {
     let end = world.end("call", "user", 1);
     let (udp, tcp) = (RequestedTransport::new(17), RequestedTransport::new(6));
     let v4 = RequestedAddressFamily::new(AddressFamily::IPV4);
-    let (more, more4) = (
-        AdditionalAddressFamily::new(AddressFamily::IPV6),
-        AdditionalAddressFamily::new(AddressFamily::IPV4),
-    );
+    let more = AdditionalAddressFamily::new(AddressFamily::IPV6);
+    let more4 = RawAttribute::new(AdditionalAddressFamily::TYPE, &[1, 0, 0, 0]);
+    let neither = RawAttribute::new(RequestedAddressFamily::TYPE, &[3, 0, 0, 0]);
     let (pair, token) = (EvenPort::new(true), ReservationToken::new(7));
-    let table: [(u16, &[&dyn AttributeWrite]); 9] = [
+    let table: [(u16, &[&dyn AttributeWrite]); 10] = [
+        (440, &[&udp, &neither]),
         (400, &[]),
         (442, &[&tcp]),
         (400, &[&udp, &v4, &more]),

@@ -43,7 +43,7 @@ pub struct Numbers {
 
 impl Numbers {
     fn take(&mut self, ipv6: bool, even: bool) -> Opened {
-        self.next += 1 + usize::from(even && self.next % 2 == 0);
+        self.next += 1 + usize::from(even && self.next % 2 == 1);
         let ip: IpAddr = if ipv6 { "2001:db8::1" } else { "203.0.113.1" }.parse().unwrap();
         let local = SocketAddr::new(ip, 49_151 + self.next as u16);
         self.open.insert(self.next, local);
