@@ -8,7 +8,7 @@ use str0m::Input;
 use str0m::net::{Protocol, Receive};
 
 use crate::net::ReadBuffers;
-use crate::peer::Peer;
+use crate::peer::{Peer, State};
 use crate::reach::RELAY_KEYS;
 
 /// Channel bytes that Python has not read: above, SCTP packets are held back, so that the far end's
@@ -17,6 +17,9 @@ const HOLD_ABOVE: usize = 8 << 20;
 pub const RESUME_BELOW: usize = 2 << 20;
 /// Held packets; more than a full window (1 MiB), so that only duplicates are lost.
 const MOST_HELD: usize = 2 << 20;
+/// SCTP packets that str0m takes in before it is asked what follows from them: one acknowledgement, one
+/// look at every timer. DTLS keeps 30 at most.
+const TOGETHER: usize = 16;
 /// Addresses that the far end may send from.
 const MOST_SOURCES: usize = 64;
 
@@ -78,10 +81,17 @@ impl Peer {
             self.counters.discarded += 1;
             return;
         }
-        if let Err(error) = rtc.handle_input(input) {
+        let taken = rtc.handle_input(input);
+        if let Err(error) = &taken {
             // Anyone who knows our addresses can send nonsense; what really broke shows in `drain`.
             self.counters.discarded += 1;
             tracing::debug!(peer = self.shared.id, %error, "input");
+        }
+        if taken.is_ok() && is_dtls(datagram) && self.state == State::Connected {
+            self.undrained += 1;
+            if self.undrained < TOGETHER {
+                return;
+            }
         }
         self.drain();
     }

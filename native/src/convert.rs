@@ -27,6 +27,7 @@ const KEYFRAME_REQUEST: u8 = 9;
 const SERVER_FAILED: u8 = 10;
 const ADDRESSES_CHANGED: u8 = 11;
 const BANDWIDTH: u8 = 12;
+const LAST_STATS: u8 = 13;
 // Not a peer's but a forwarder's.
 const FORWARD: u8 = 100;
 // Nobody's: for loggers, under number 0.
@@ -63,6 +64,7 @@ pub fn letter<'py>(
         Event::Bandwidth { estimate } => (BANDWIDTH, (estimate,).into_pyobject(py)?),
         Event::AddressesChanged => (ADDRESSES_CHANGED, PyTuple::empty(py)),
         Event::State { state, reason } => (STATE, (state, reason).into_pyobject(py)?),
+        Event::LastStats(report) => (LAST_STATS, (stats(py, report)?,).into_pyobject(py)?),
         Event::Candidate(line) => (CANDIDATE, (line,).into_pyobject(py)?),
         Event::ServerFailed { url, server, code, text } => {
             let arguments = (url, server.ip().to_string(), server.port(), code, text);

@@ -74,6 +74,8 @@ pub enum Event {
         state: &'static str,
         reason: String,
     },
+    /// The statistics of a connection that is over, told just before its last state.
+    LastStats(Report),
     /// A local candidate line; `None` when gathering is complete.
     Candidate(Option<String>),
     /// A STUN or TURN server that gave no candidate, or lost one. The code is its own, or W3C's 701: not reached.

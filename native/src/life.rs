@@ -112,6 +112,10 @@ impl Peer {
             return;
         }
         reason.clone_into(&mut self.ended);
+        self.state = State::Over(wished);
+        if let Some(report) = self.last_report() {
+            self.tell(Event::LastStats(report));
+        }
         // The reason first: it is also why the channels close.
         self.change(State::Over(wished), reason);
         let keys: Vec<u64> = self.channels.keys().copied().collect();

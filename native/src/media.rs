@@ -29,6 +29,8 @@ pub struct Media {
     /// Frames were dropped: nothing goes to Python before a keyframe.
     broken: bool,
     asked: Option<Instant>,
+    /// The far end named FIR and not PLI.
+    pub fir_alone: bool,
     pub frames_sent: u64,
     pub frames_received: u64,
     pub keyframes_received: u64,
@@ -45,6 +47,7 @@ impl Media {
             pieces: Pieces::default(),
             broken: false,
             asked: None,
+            fir_alone: false,
             frames_sent: 0,
             frames_received: 0,
             keyframes_received: 0,
@@ -101,9 +104,17 @@ fn direction_name(direction: Direction) -> &'static str {
 /// The profile_idc and constraint flags of the first H.264 sequence parameter set in an Annex B
 /// access unit, as in `profile-level-id` without its level (RFC 6184 section 8.1).
 pub fn h264_profile(unit: &[u8]) -> Option<u16> {
-    let start = unit.windows(4).position(|w| w[..3] == [0, 0, 1] && w[3] & 0x1f == 7)?;
-    let sps = unit.get(start + 4..start + 6)?;
-    Some(u16::from_be_bytes([sps[0], sps[1]]))
+    let mut rest = unit;
+    loop {
+        let start = rest.windows(3).position(|w| w == [0, 0, 1])?;
+        rest = rest.get(start + 3..)?;
+        match rest.first()? & 0x1f {
+            7 => return Some(u16::from_be_bytes([*rest.get(1)?, *rest.get(2)?])),
+            // Parameter sets come before the first slice, and slices are long.
+            1..=5 => return None,
+            _ => {}
+        }
+    }
 }
 
 /// How well a decoder that was promised `offered` plays `stream` (both: profile_idc, constraint flags).
@@ -194,7 +205,6 @@ impl Peer {
 
     /// Sends one frame. A frame that cannot be sent (nothing negotiated for it, not connected) is dropped.
     pub fn send_frame(&mut self, mid: &str, codec: &str, timestamp: u64, data: Vec<u8>, now: Instant) {
-        self.advance(now);
         let mid = Mid::from(mid);
         if self.config.packets || self.forward.sinks.contains(&mid) {
             // Such a line has the forwarder's numbers.
@@ -225,7 +235,8 @@ impl Peer {
             tracing::debug!(peer = self.shared.id, %error, "frame");
             self.counters.frames_dropped += 1;
         }
-        self.drain();
+        // A frame is made into packets by the next timeout.
+        self.advance(now);
     }
 
     pub fn on_frame(&mut self, received: MediaData) {
@@ -275,17 +286,22 @@ impl Peer {
         self.tell(Event::KeyframeRequest { mid: mid.to_string() });
     }
 
+    /// PLI (RFC 4585), which says that a picture is lost, unless the far end takes only FIR (RFC 5104).
+    pub fn keyframe_request_kind(&self, mid: Mid) -> KeyframeRequestKind {
+        let fir_alone = self.media.iter().any(|media| media.mid == mid && media.fir_alone);
+        if fir_alone { KeyframeRequestKind::Fir } else { KeyframeRequestKind::Pli }
+    }
+
     /// Asks the far end for a keyframe, by PLI where negotiated, else by FIR (RFC 4585, RFC 5104).
     pub fn request_keyframe(&mut self, mid: &str, now: Instant) {
         self.advance(now);
         if self.config.packets {
             return self.ask_source(Mid::from(mid), None, now);
         }
+        let kind = self.keyframe_request_kind(Mid::from(mid));
         let Some(mut writer) = self.rtc.as_mut().and_then(|rtc| rtc.writer(Mid::from(mid))) else { return };
-        for kind in [KeyframeRequestKind::Pli, KeyframeRequestKind::Fir] {
-            if writer.is_request_keyframe_possible(kind) && writer.request_keyframe(None, kind).is_ok() {
-                break;
-            }
+        if let Err(error) = writer.request_keyframe(None, kind) {
+            tracing::debug!(peer = self.shared.id, %error, "keyframe request");
         }
         self.drain();
         // The request is made into RTCP by the next timeout.

@@ -178,6 +178,9 @@ impl Peer {
         self.remote_known = true;
         self.counters.candidates_ignored += remote.ignored;
         self.has_channels |= remote.has_channels;
+        for media in &mut self.media {
+            media.fir_alone = remote.fir_alone.contains(&media.mid.to_string());
+        }
         self.shared.max_message_size.store(remote.max_message_size, std::sync::atomic::Ordering::SeqCst);
         self.start_connecting(now);
         self.drain();

@@ -123,6 +123,8 @@ pub struct Peer {
     pub ended: String,
     pub held: VecDeque<Held>,
     pub held_bytes: usize,
+    /// Datagrams that str0m has taken in since it was drained last.
+    pub undrained: usize,
     pub consent: Consent,
     pub connect_by: Option<Instant>,
     pub quick_until: Instant,
@@ -167,6 +169,7 @@ impl Peer {
             ended: String::new(),
             held: VecDeque::new(),
             held_bytes: 0,
+            undrained: 0,
             consent: Consent::new(now),
             connect_by: None,
             quick_until: now,
@@ -274,6 +277,7 @@ impl Peer {
     /// Takes everything that str0m has to say. To be called after every change made to it.
     pub fn drain(&mut self) {
         let mut errors = 0;
+        self.undrained = 0;
         while let Some(rtc) = &mut self.rtc {
             match rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
@@ -319,6 +323,9 @@ impl Peer {
 
     /// Writes waiting channel messages, brings gauges up to date, sends what is due.
     pub fn settle(&mut self, poller: &Poller, now: Instant) {
+        if self.undrained > 0 {
+            self.drain();
+        }
         self.pump(now);
         self.say_goodbye();
         self.reach_out(poller, now);

@@ -1,9 +1,11 @@
 //! A peer's statistics report (https://www.w3.org/TR/webrtc-stats/).
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use str0m::crypto::Fingerprint;
 use str0m::media::{MediaKind, Mid};
 use str0m::{Candidate, CandidateKind};
 
@@ -14,7 +16,8 @@ use crate::reach::Origin;
 use crate::stats::Report;
 
 const TRANSPORT: &str = "T";
-const CERTIFICATE: &str = "CERT-local";
+const LOCAL_CERTIFICATE: &str = "CERT-local";
+const REMOTE_CERTIFICATE: &str = "CERT-remote";
 
 fn candidate_kind(kind: CandidateKind) -> &'static str {
     match kind {
@@ -58,12 +61,27 @@ impl Report {
     }
 }
 
+/// W3C's RTCCertificateStats, without the certificate itself.
+fn add_certificate(report: &mut Report, id: &str, fingerprint: &Fingerprint) {
+    let bytes: Vec<String> = fingerprint.bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    report
+        .add(id, "certificate")
+        .set("fingerprint", bytes.join(":"))
+        .set("fingerprintAlgorithm", fingerprint.hash_func.as_str());
+}
+
 impl Peer {
+    /// The report of a peer that is over: what it had come to. None where its session is broken.
+    pub fn last_report(&mut self) -> Option<Report> {
+        catch_unwind(AssertUnwindSafe(|| self.report())).ok()
+    }
+
     pub fn report(&mut self) -> Report {
         let mut report = Report::new();
         self.report_candidates(&mut report);
         self.report_pairs(&mut report);
-        self.report_transport(&mut report);
+        let theirs = self.report_certificates(&mut report);
+        self.report_transport(&mut report, theirs);
         self.report_channels(&mut report);
         for index in 0..self.media.len() {
             self.report_media(&mut report, index);
@@ -154,13 +172,36 @@ impl Peer {
         }
     }
 
-    fn report_transport(&self, report: &mut Report) {
-        let connected = matches!(self.state, State::Connected | State::Disconnected);
+    /// Ours, and the far end's once DTLS has verified it. True where it has.
+    fn report_certificates(&mut self, report: &mut Report) -> bool {
+        let Some(rtc) = &mut self.rtc else { return false };
+        let direct = rtc.direct_api();
+        add_certificate(report, LOCAL_CERTIFICATE, direct.local_dtls_fingerprint());
+        let theirs = direct.remote_dtls_fingerprint();
+        if let Some(theirs) = theirs {
+            add_certificate(report, REMOTE_CERTIFICATE, theirs);
+        }
+        theirs.is_some()
+    }
+
+    fn dtls_state(&self) -> &'static str {
+        match self.state {
+            State::Connected | State::Disconnected => "connected",
+            State::Over(true) => "closed",
+            State::Over(false) => "failed",
+            // DTLS begins as soon as a pair is selected.
+            State::Connecting if self.selected.is_some() => "connecting",
+            State::New | State::Connecting => "new",
+        }
+    }
+
+    fn report_transport(&self, report: &mut Report, theirs: bool) {
         let lost: u64 = self.sockets.iter().map(|socket| socket.lost).sum();
         report
             .add(TRANSPORT, "transport")
-            .set("dtlsState", if connected { "connected" } else { "new" })
-            .set("localCertificateId", CERTIFICATE)
+            .set("dtlsState", self.dtls_state())
+            .set_some("localCertificateId", self.rtc.as_ref().map(|_| LOCAL_CERTIFICATE))
+            .set_some("remoteCertificateId", theirs.then_some(REMOTE_CERTIFICATE))
             .set_some("selectedCandidatePairId", self.selected.map(|_| "CP"))
             .set("packetsSent", self.counters.packets_sent)
             .set("packetsReceived", self.counters.packets_received)
@@ -205,7 +246,18 @@ impl Peer {
         }
     }
 
-    fn report_outbound(&self, report: &mut Report, index: usize, mid: Mid, kind: &str, codec: Option<&str>) {
+    fn report_outbound(
+        &mut self,
+        report: &mut Report,
+        index: usize,
+        mid: Mid,
+        kind: &str,
+        codec: Option<&str>,
+    ) {
+        let ssrc = self.rtc.as_mut().and_then(|rtc| {
+            let mut direct = rtc.direct_api();
+            direct.stream_tx_by_mid(mid, None).map(|stream| u64::from(*stream.ssrc()))
+        });
         let media = &self.media[index];
         let stats = self.egress.get(&mid.to_string());
         let id = format!("O{mid}");
@@ -214,10 +266,13 @@ impl Peer {
             .set("kind", kind)
             .set("mid", mid.to_string())
             .set("transportId", TRANSPORT)
+            .set_some("ssrc", ssrc)
             .set_some("codec", codec)
             .set("framesSent", media.frames_sent)
             .set("packetsSent", stats.map_or(0, |s| s.packets))
             .set("bytesSent", stats.map_or(0, |s| s.bytes))
+            .set("retransmittedPacketsSent", stats.map_or(0, |s| s.packets_retransmitted))
+            .set("retransmittedBytesSent", stats.map_or(0, |s| s.bytes_retransmitted))
             .set("nackCount", stats.map_or(0, |s| s.nacks))
             .set("pliCount", stats.map_or(0, |s| s.plis))
             .set("firCount", stats.map_or(0, |s| s.firs));
@@ -227,6 +282,7 @@ impl Peer {
             .add(format!("RI{mid}"), "remote-inbound-rtp")
             .set("kind", kind)
             .set("localId", id)
+            .set_some("ssrc", ssrc)
             .set("transportId", TRANSPORT)
             .set("packetsLost", remote.packets_lost)
             .set("jitter", f64::from(remote.jitter) / clock)
@@ -234,7 +290,18 @@ impl Peer {
             .set_some("roundTripTime", stats.rtt.map(|time| time.as_secs_f64()));
     }
 
-    fn report_inbound(&self, report: &mut Report, index: usize, mid: Mid, kind: &str, codec: Option<&str>) {
+    fn report_inbound(
+        &mut self,
+        report: &mut Report,
+        index: usize,
+        mid: Mid,
+        kind: &str,
+        codec: Option<&str>,
+    ) {
+        let ssrc = self.rtc.as_mut().and_then(|rtc| {
+            let mut direct = rtc.direct_api();
+            direct.stream_rx_by_mid(mid, None).map(|stream| u64::from(*stream.ssrc()))
+        });
         let media = &self.media[index];
         let stats = self.ingress.get(&mid.to_string());
         let clock = if kind == "audio" { 48_000.0 } else { 90_000.0 };
@@ -243,6 +310,7 @@ impl Peer {
             .set("kind", kind)
             .set("mid", mid.to_string())
             .set("transportId", TRANSPORT)
+            .set_some("ssrc", ssrc)
             .set_some("codec", codec)
             .set("framesReceived", media.frames_received)
             .set("keyFramesReceived", media.keyframes_received)

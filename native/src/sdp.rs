@@ -17,6 +17,8 @@ pub struct Remote {
     /// The names of its media lines, channels included.
     pub mids: Vec<String>,
     pub has_channels: bool,
+    /// Lines that take FIR and no PLI.
+    pub fir_alone: Vec<String>,
     /// The longest message that the far end takes, in bytes; `usize::MAX` where it sets no limit.
     pub max_message_size: usize,
 }
@@ -39,8 +41,15 @@ pub fn read_remote(sdp: &str) -> Remote {
         ignored: 0,
         mids: Vec::new(),
         has_channels: false,
+        fir_alone: Vec::new(),
         max_message_size: ASSUMED_MESSAGE_SIZE,
     };
+    for section in sdp.split("\nm=").skip(1) {
+        let names = |feedback| section.lines().any(|line| is_feedback(line, feedback));
+        if let (Some(mid), true, false) = (mid_of(section), names("ccm fir"), names("nack pli")) {
+            remote.fir_alone.push(mid.to_owned());
+        }
+    }
     for line in sdp.lines() {
         if line.starts_with("a=candidate:") {
             match read_candidate(line) {
@@ -62,6 +71,16 @@ pub fn read_remote(sdp: &str) -> Remote {
         remote.sdp.push_str("\r\n");
     }
     remote
+}
+
+fn mid_of(section: &str) -> Option<&str> {
+    section.lines().find_map(|line| line.strip_prefix("a=mid:")).map(str::trim)
+}
+
+/// Whether a line names a kind of feedback (RFC 4585 section 4.2), for whichever payload type.
+fn is_feedback(line: &str, feedback: &str) -> bool {
+    let named = line.strip_prefix("a=rtcp-fb:").and_then(|rest| rest.split_once(' '));
+    named.is_some_and(|(_, kind)| kind.trim() == feedback)
 }
 
 /// Reads a candidate line, with or without `a=` (RFC 8839 section 5.1).
@@ -109,6 +128,16 @@ mod tests {
     fn a_host_candidate_is_usable() {
         assert!(matches!(read_candidate(HOST), Ok(Parsed::Usable(_))));
         assert!(matches!(read_candidate(&format!("a={HOST}\r\n")), Ok(Parsed::Usable(_))));
+    }
+
+    #[test]
+    fn fir_alone_is_noticed() {
+        let section = |mid: &str, feedback: &str| {
+            format!("m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:{mid}\r\na=rtcp-fb:96 {feedback}\r\n")
+        };
+        let both = section("2", "nack pli\r\na=rtcp-fb:96 ccm fir");
+        let sdp = format!("v=0\r\n{}{}{both}", section("0", "ccm fir"), section("1", "nack pli"));
+        assert_eq!(read_remote(&sdp).fir_alone, ["0"]);
     }
 
     #[test]

@@ -31,8 +31,9 @@ async def test_lost_packets_are_asked_for_and_come_again(h264):
             frames = [await b.transceivers[0].receive() for _ in range(120)]
             while True:
                 out, came = (await a.stats())[f"O{line.mid}"], (await b.stats())[f"I{line.mid}"]
-                if out["nackCount"] and came["nackCount"]:
+                if out["nackCount"] and came["nackCount"] and out["retransmittedPacketsSent"]:
                     break
                 await asyncio.sleep(0.1)
         pushing.cancel()
+    assert 0 < out["retransmittedBytesSent"] < out["bytesSent"]
     assert [f.timestamp - frames[0].timestamp for f in frames] == [at - sent[0] for at in sent[: len(frames)]]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use polling::Poller;
 use str0m::Rtc;
-use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid};
+use str0m::media::{Mid, Pt, Rid};
 use str0m::rtp::{RtpPacket, Ssrc};
 use str0m::stats::MediaEgressStats;
 
@@ -125,9 +125,8 @@ impl Peer {
 
     /// Asks the far end for a keyframe of one encoding.
     pub fn ask_source(&mut self, mid: Mid, rid: Option<Rid>, now: Instant) {
+        let kind = self.keyframe_request_kind(mid);
         let Some(rtc) = &mut self.rtc else { return };
-        let pli = rtc.codec_config().params().iter().any(|params| params.fb_pli());
-        let kind = if pli { KeyframeRequestKind::Pli } else { KeyframeRequestKind::Fir };
         if let Some(stream) = rtc.direct_api().stream_rx_by_mid(mid, rid) {
             stream.request_keyframe(kind);
         }

@@ -111,6 +111,7 @@ class PeerConnection:
         self._channels_offered = False
         self._looking = False
         self._replies = Replies()
+        self._last_stats: dict[str, dict[str, Any]] | None = None
         self._changed = asyncio.Event()
         if beside is not None and engine not in (None, beside.engine):
             raise ValueError("`beside` is a connection of another engine")
@@ -145,6 +146,7 @@ class PeerConnection:
             self._on_server_failed,
             self._on_addresses_changed,
             self._on_bandwidth,
+            self._on_last_stats,
         )
 
     @property
@@ -399,19 +401,14 @@ class PeerConnection:
     async def stats(self) -> dict[str, dict[str, Any]]:
         """Return statistics under their W3C names, by object id.
 
-        Those of ICE and RTP are at most a second old.
+        Those of ICE and RTP are at most a second old. Of a connection that is over: the last ones.
 
         Raises:
-            PeerClosed: the connection is over.
+            PeerClosed: it is over, and has left none (the engine was gone before it).
         """
+        if self._last_stats is not None:
+            return self._last_stats
         report: dict[str, dict[str, Any]] = await self._ask(self._native.stats)
-        report["CERT-local"] = {
-            "id": "CERT-local",
-            "type": "certificate",
-            "timestamp": report["T"]["timestamp"],
-            "fingerprint": self.certificate.fingerprint.partition(" ")[2],
-            "fingerprintAlgorithm": "sha-256",
-        }
         return report
 
     async def close(self) -> None:
@@ -508,6 +505,9 @@ class PeerConnection:
     def _on_bandwidth(self, estimate: int) -> None:
         if self.on_bandwidth_estimate is not None:
             self.on_bandwidth_estimate(estimate)
+
+    def _on_last_stats(self, report: dict[str, dict[str, Any]]) -> None:
+        self._last_stats = report
 
     def _on_addresses_changed(self) -> None:
         _logger.info("this machine's addresses have changed: an ICE restart is due")

@@ -304,9 +304,7 @@ impl Packet {
             }
         }
 
-        let mut digest = ISCSI_CRC.digest();
-        digest.update(writer);
-        let checksum = digest.finalize();
+        let checksum = crc32c::crc32c(writer);
 
         // Checksum is already in BigEndian
         // Using LittleEndian stops it from being flipped
@@ -317,7 +315,9 @@ impl Packet {
     }
 
     pub(crate) fn marshal(&self) -> Result<Bytes> {
-        let mut buf = BytesMut::with_capacity(PACKET_HEADER_SIZE);
+        // Plait: room for all of it at once, with each chunk's header and padding.
+        let chunks: usize = self.chunks.iter().map(|c| c.value_length() + 8).sum();
+        let mut buf = BytesMut::with_capacity(PACKET_HEADER_SIZE + chunks);
         self.marshal_to(&mut buf)?;
         Ok(buf.freeze())
     }

@@ -32,6 +32,9 @@ pub struct Dtls {
     /// Packets to be sent.
     pending_packets: VecDeque<DatagramSend>,
 
+    /// Plait: the last poll gave a packet, so that there may be more at once.
+    gave_packet: bool,
+
     /// Target MTU (start) and warn threshold (end). The target is forwarded to
     /// the backend's fragmenter; outgoing records larger than the warn
     /// threshold log a warning.
@@ -78,6 +81,7 @@ impl Dtls {
             remote_fingerprint: None,
             active_state: None,
             pending_packets: VecDeque::new(),
+            gave_packet: false,
             mtu,
         })
     }
@@ -140,12 +144,18 @@ impl Dtls {
                 warn!("DTLS above MTU {}: {}", self.mtu_warn(), packet.len());
             }
             self.pending_packets.push_back(packet.to_vec().into());
+            self.gave_packet = true;
 
             // Return timeout indicating we want another poll straight away
             return DtlsOutput::Timeout(already_happened());
         }
 
         next
+    }
+
+    /// Plait: whether the last poll moved a packet to those that `poll_packet` gives. Asking resets it.
+    pub fn take_gave_packet(&mut self) -> bool {
+        std::mem::take(&mut self.gave_packet)
     }
 
     pub fn poll_packet(&mut self) -> Option<DatagramSend> {

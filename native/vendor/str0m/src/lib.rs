@@ -1631,6 +1631,18 @@ impl Rtc {
             return Ok(Some(Output::Timeout(self.poll_timeout())));
         }
 
+        // Plait: what is encrypted already goes first, without a pass over everything for each packet.
+        if let Some(send) = &self.send_addr {
+            if let Some(contents) = self.dtls.poll_packet() {
+                return Ok(Some(Output::Transmit(net::Transmit {
+                    proto: send.proto,
+                    source: send.source,
+                    destination: send.destination,
+                    contents,
+                })));
+            }
+        }
+
         while let Some(e) = self.ice.poll_event() {
             match e {
                 IceAgentEvent::IceRestart(_) => {
@@ -1750,6 +1762,8 @@ impl Rtc {
                 DtlsOutput::ApplicationData(data) => {
                     self.sctp.handle_input(self.last_now, data);
                 }
+                // Plait: all packets at once, not one in each pass over everything.
+                DtlsOutput::Timeout(_) if self.dtls.take_gave_packet() => {}
                 DtlsOutput::Timeout(t) => {
                     self.next_dtls_timeout = Some(t);
                     break;
@@ -1770,14 +1784,23 @@ impl Rtc {
             return Ok(Some(Output::Event(Event::Connected)));
         }
 
-        while let Some(e) = self.sctp.poll() {
+        'sctp: while let Some(e) = self.sctp.poll() {
             match e {
                 SctpEvent::Transmit { mut packets } => {
-                    if let Some(v) = packets.front() {
+                    // Plait: as many as fit into DTLS's queue of ten, not one in each pass.
+                    let mut taken = 0;
+                    while let Some(v) = packets.front() {
+                        if taken == 8 {
+                            break;
+                        }
                         if let Err(e) = self.dtls.handle_input(v) {
+                            if taken > 0 {
+                                // It is tried again, alone.
+                                break;
+                            }
                             if is_would_block(&e) {
                                 self.sctp.push_back_transmit(packets);
-                                break;
+                                break 'sctp;
                             } else if self.state == RtcState::Closing {
                                 debug!(
                                     "Dropping SCTP transmit while closing after DTLS error: {e}"
@@ -1793,16 +1816,16 @@ impl Rtc {
                         }
 
                         packets.pop_front();
-                        // If there are still packets, they are sent on next
-                        // poll_output()
-                        if !packets.is_empty() {
-                            self.sctp.push_back_transmit(packets);
-                        }
-
-                        // Run again since this would feed the DTLS subsystem
-                        // to produce a packet now.
-                        return Ok(None);
+                        taken += 1;
                     }
+                    // If there are still packets, they are sent on next
+                    // poll_output()
+                    if !packets.is_empty() {
+                        self.sctp.push_back_transmit(packets);
+                    }
+                    // Run again since this would feed the DTLS subsystem
+                    // to produce a packet now.
+                    return Ok(None);
                 }
                 SctpEvent::Open { id, label } => {
                     self.chan.ensure_channel_id_for(id);
@@ -2035,8 +2058,14 @@ impl Rtc {
         match input {
             Input::Timeout(now) => self.do_handle_timeout(now)?,
             Input::Receive(recv_time, r) => {
+                // Plait: DTLS waits for the next poll. Where time has not moved since the last input, as with
+                // datagrams that were read together, there is nothing else to do now.
+                let waits = matches!(r.contents.inner, DatagramRecvInner::Dtls(_));
+                let moved = recv_time > self.last_now;
                 self.do_handle_receive(recv_time, r)?;
-                self.do_handle_timeout(recv_time)?;
+                if moved || !waits {
+                    self.do_handle_timeout(recv_time)?;
+                }
             }
         }
         Ok(())

@@ -150,6 +150,10 @@ pub struct MediaEgressStats {
     ///
     /// [1]: https://www.w3.org/TR/webrtc-stats/#dom-rtcsentrtpstreamstats-packetssent
     pub packets: u64,
+    /// Plait: of these bytes, retransmitted ones.
+    pub bytes_retransmitted: u64,
+    /// Plait: of these packets, retransmitted ones.
+    pub packets_retransmitted: u64,
     /// Number of firs received.
     pub firs: u64,
     /// Number of plis received.

@@ -128,6 +128,8 @@ impl StreamTxStats {
                 rid: midrid.rid(),
                 bytes: self.bytes,
                 packets: self.packets,
+                bytes_retransmitted: self.bytes_resent,
+                packets_retransmitted: self.packets_resent,
                 firs: self.firs,
                 plis: self.plis,
                 nacks: self.nacks,
