@@ -7,6 +7,7 @@ use str0m::channel::ChannelConfig;
 use str0m::config::DtlsCert;
 use str0m::media::{Direction, MediaKind};
 
+use crate::capture::Capture;
 use crate::channel::Gauge;
 use crate::forward;
 use crate::mailbox::Mailbox;
@@ -27,6 +28,8 @@ pub struct PeerConfig {
     pub servers: usize,
     /// Congestion control begins with this estimate, in bits a second; None: there is none.
     pub initial_bitrate: Option<u64>,
+    /// Where packets are written as they are under the encryption.
+    pub capture: Option<Capture>,
     /// Where the engine has one port for all; None: the peer has sockets of its own.
     pub place: Option<Arc<Place>>,
 }

@@ -1,6 +1,7 @@
 //! The classes that Python sees. Each call only puts a command into the engine's queue or reads counters.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -13,6 +14,7 @@ use str0m::config::DtlsCert;
 use str0m::media::{Direction, MediaKind};
 
 use crate::arrive::RESUME_BELOW;
+use crate::capture::Capture;
 use crate::channel::{Gauge, MOST_BUFFERED};
 use crate::command::{Command, MediaChange, MediaRequest, PeerConfig, Request, Wishes};
 use crate::convert;
@@ -87,6 +89,7 @@ impl Engine {
 
     /// A new peer, whose events go to `mailbox`. Certificate and key: DER. `servers`: how many times
     /// `server` will be called. `packets`: its media is forwarded, and not taken apart.
+    /// `capture`: a file that its decrypted packets go to.
     /// `beside`: a peer whose thread is to drive it too.
     #[allow(clippy::too_many_arguments)] // W3C's RTCConfiguration
     fn peer(
@@ -99,15 +102,25 @@ impl Engine {
         servers: usize,
         packets: bool,
         initial_bitrate: Option<u64>,
+        capture: Option<PathBuf>,
         beside: Option<&Peer>,
     ) -> PyResult<Peer> {
+        let capture = capture.map(|path| Capture::create(&path)).transpose()?;
         let id = Threads::next_id();
         let thread = beside.map_or_else(|| self.0.idlest(), |peer| peer.shared.thread);
         let shared = Arc::new(PeerShared::new(id, thread));
         let certificate = DtlsCert { certificate, private_key };
         let place = self.0.port.as_ref().map(|port| port.enter(id, thread));
-        let config =
-            PeerConfig { certificate, loopback, relay_only, packets, servers, initial_bitrate, place };
+        let config = PeerConfig {
+            certificate,
+            loopback,
+            relay_only,
+            packets,
+            servers,
+            initial_bitrate,
+            capture,
+            place,
+        };
         let peer = Peer { shared: Arc::clone(&shared), handle: Arc::clone(self.0.get(thread)) };
         peer.handle.peers.fetch_add(1, SeqCst);
         let mailbox = Arc::clone(&mailbox.mailbox);

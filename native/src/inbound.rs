@@ -29,6 +29,7 @@ impl Peer {
             }
             RtcEvent::MediaChanged(changed) => self.on_media_changed(changed.mid),
             RtcEvent::MediaData(data) => self.on_frame(data),
+            RtcEvent::RawPacket(packet) => self.capture(&packet),
             RtcEvent::RtpPacket(packet) => self.on_packet(packet),
             RtcEvent::EgressBitrateEstimate(estimate) => self.on_estimate(&estimate),
             RtcEvent::KeyframeRequest(request) => self.on_keyframe_request(request.mid),

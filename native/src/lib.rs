@@ -4,6 +4,7 @@
 
 mod addresses;
 mod arrive;
+mod capture;
 mod channel;
 mod command;
 mod congestion;

@@ -210,6 +210,9 @@ impl Peer {
         if self.config.packets {
             config = config.set_rtp_mode(true);
         }
+        if self.config.capture.is_some() {
+            config = config.enable_raw_packets(true);
+        }
         config.set_max_stun_rto(CHECK_EVERY);
         config.set_max_stun_retransmits(CHECKS);
         self.rtc = Some(config.build(now));

@@ -333,5 +333,6 @@ impl Peer {
             socket.flush(poller);
         }
         self.watch(now);
+        self.flush_capture();
     }
 }

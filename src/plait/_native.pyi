@@ -90,6 +90,7 @@ class Engine:
         servers: int,
         packets: bool,
         initial_bitrate: int | None,
+        capture: str | None,
         beside: Peer | None,
         /,
     ) -> Peer:

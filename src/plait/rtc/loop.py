@@ -48,11 +48,12 @@ class Mailbox:
         servers: int = 0,
         packets: bool = False,
         initial_bitrate: int | None = None,
+        capture: str | None = None,
         beside: _native.Peer | None = None,
     ) -> _native.Peer:
         """Make a native peer whose events come here; `attach` says to whom."""
         native_log.follow_level()
-        options = (loopback, relay_only, servers, packets, initial_bitrate, beside)
+        options = (loopback, relay_only, servers, packets, initial_bitrate, capture, beside)
         return self._engine.peer(self._native, certificate.der, certificate.private_key, *options)
 
     def forwarder(self, beside: _native.Peer | None) -> _native.Forwarder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from plait.rtc import engine as engines
@@ -64,6 +65,7 @@ class PeerConnection:
         codecs: Sequence[str] = (),
         packets: bool = False,
         initial_bitrate: int | None = None,
+        capture: str | os.PathLike[str] | None = None,
         engine: Engine | None = None,
         beside: PeerConnection | None = None,
     ) -> None:
@@ -82,11 +84,15 @@ class PeerConnection:
             initial_bitrate: in bits a second; switches transport-wide congestion control on, with this as
                 its first estimate, and the pacer, which sends no faster than the estimate. For media whose
                 sender follows `on_bandwidth_estimate`; data channels have SCTP's own control.
+            capture: a file, not there yet, for all packets as they are under the encryption, to be read with
+                Wireshark (pcapng). For debugging alone: whoever reads it sees and hears the call, and
+                writing it slows the engine down.
             engine: what drives it; the process's own where none is given.
             beside: another connection, whose engine and thread drive this one too; forwarding needs that.
 
         Raises:
             ValueError: the URL of a server is none, or the policy; or `beside` has another engine.
+            OSError: the capture cannot be written, or is there already.
             RuntimeError: the engine is closed.
         """
         if ice_transport_policy not in ("all", "relay"):
@@ -124,9 +130,12 @@ class PeerConnection:
             servers=count,
             packets=packets,
             initial_bitrate=initial_bitrate,
+            capture=None if capture is None else os.fspath(capture),
             beside=beside._native if beside else None,  # noqa: SLF001 - the same class
         )
         self._mailbox.attach(self._native.id, self)
+        if capture is not None:
+            _logger.warning("everything that this connection carries is written, DECRYPTED, to %s", capture)
         self._asking = Asking(self._native, ice_servers, self._on_server_failed)
         self._far_ufrag = FarUfrag()
         self.renew_ice_servers: Renew | None = None

@@ -814,6 +814,29 @@ pub mod rtp {
         RtpTx(RtpHeader, Vec<u8>),
         /// Incoming RTP.
         RtpRx(RtpHeader, Vec<u8>),
+        /// Plait: an RTP, RTCP or SCTP packet as it is under the encryption.
+        Plain(Plain),
+    }
+
+    /// Plait: a packet before it is encrypted, or after it was decrypted.
+    pub struct Plain {
+        /// Whether it is ours.
+        pub sent: bool,
+        /// SCTP, and not RTP or RTCP.
+        pub is_sctp: bool,
+        /// All of it, headers included.
+        pub bytes: Vec<u8>,
+    }
+
+    // Not derived: events are logged, and a packet is long.
+    impl std::fmt::Debug for Plain {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("Plain")
+                .field("sent", &self.sent)
+                .field("is_sctp", &self.is_sctp)
+                .field("length", &self.bytes.len())
+                .finish()
+        }
     }
 }
 
@@ -1760,6 +1783,7 @@ impl Rtc {
                     }
                 }
                 DtlsOutput::ApplicationData(data) => {
+                    self.session.note_plain(false, true, &[data]);
                     self.sctp.handle_input(self.last_now, data);
                 }
                 // Plait: all packets at once, not one in each pass over everything.
@@ -1815,7 +1839,9 @@ impl Rtc {
                             }
                         }
 
-                        packets.pop_front();
+                        if let Some(packet) = packets.pop_front() {
+                            self.session.note_plain(true, true, &[&packet]);
+                        }
                         taken += 1;
                     }
                     // If there are still packets, they are sent on next

@@ -22,7 +22,7 @@ use crate::pacer::PacerControl;
 use crate::pacer::{Pacer, PacerImpl};
 use crate::packet::{RedBlock, RedDecoder, red_same_pt_blocks};
 use crate::poll::Wake;
-use crate::rtp::{Extension, RawPacket};
+use crate::rtp::{Extension, Plain, RawPacket};
 use crate::rtp_::Direction;
 use crate::rtp_::ExtensionValues;
 use crate::rtp_::MediaTime;
@@ -706,6 +706,11 @@ impl Session {
             }
         };
 
+        if let Some(raw_packets) = &mut self.raw_packets {
+            let bytes = [&buf[..header.header_len], data].concat();
+            raw_packets.push_back(plain(false, false, bytes));
+        }
+
         let data = if header.has_padding {
             match RtpHeader::unpad_payload(data) {
                 Some(d) => d,
@@ -917,6 +922,7 @@ impl Session {
     fn handle_rtcp(&mut self, now: Instant, buf: &[u8], wake: &mut Wake) -> Option<()> {
         let srtp: &mut SrtpContext = self.srtp_rx.as_mut()?.context();
         let unprotected = srtp.unprotect_rtcp(buf)?;
+        self.note_plain(false, false, &[&unprotected]);
 
         Rtcp::read_packet(&unprotected, &mut self.feedback_rx);
         let mut need_configure_pacer = false;
@@ -1194,6 +1200,13 @@ impl Session {
         self.rtp_closing && self.feedback_tx.is_empty()
     }
 
+    /// Plait: keeps a packet for `Event::RawPacket`, where that is asked for.
+    pub(crate) fn note_plain(&mut self, sent: bool, is_sctp: bool, parts: &[&[u8]]) {
+        if let Some(raw_packets) = &mut self.raw_packets {
+            raw_packets.push_back(plain(sent, is_sctp, parts.concat()));
+        }
+    }
+
     fn poll_feedback(&mut self) -> Option<net::DatagramSend> {
         if self.feedback_tx.is_empty() {
             return None;
@@ -1220,6 +1233,7 @@ impl Session {
 
         data.truncate(len);
 
+        self.note_plain(true, false, &[&data]);
         let srtp = self.srtp_tx.as_mut()?.context();
         let protected = srtp.protect_rtcp(&data);
 
@@ -1275,6 +1289,7 @@ impl Session {
 
         if let Some(raw_packets) = &mut self.raw_packets {
             raw_packets.push_back(Box::new(RawPacket::RtpTx(header.clone(), buf.clone())));
+            raw_packets.push_back(plain(true, false, buf.clone()));
         }
 
         let protected = srtp_tx.context().protect_rtp(buf, &header, *seq_no);
@@ -1598,6 +1613,14 @@ fn un_red<'a>(header: &mut RtpHeader, data: &'a [u8], pt: Pt) -> Option<UnRed<'a
         primary: primary?,
         redundant,
     })
+}
+
+fn plain(sent: bool, is_sctp: bool, bytes: Vec<u8>) -> Box<RawPacket> {
+    Box::new(RawPacket::Plain(Plain {
+        sent,
+        is_sctp,
+        bytes,
+    }))
 }
 
 fn make_max_seq_lookup(map: &HashMap<Ssrc, SeqNoWindow>) -> impl Fn(Ssrc) -> Option<SeqNo> + '_ {
