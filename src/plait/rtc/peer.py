@@ -13,12 +13,12 @@ from plait.rtc.asking import Asking
 from plait.rtc.certificate import Certificate
 from plait.rtc.channels import Channels
 from plait.rtc.errors import NegotiationError, PeerClosed
-from plait.rtc.ice import IceCandidate, IceCandidateError, SessionDescription
-from plait.rtc.lines import Lines
+from plait.rtc.ice import SessionDescription
 from plait.rtc.mdns import LocalNames
+from plait.rtc.offers import Offers
 from plait.rtc.replies import Replies
 from plait.rtc.sdp import FarUfrag
-from plait.rtc.track import EncodedFrame
+from plait.rtc.told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from plait.rtc.asking import Renew
     from plait.rtc.channel import DataChannel
     from plait.rtc.engine import Engine
-    from plait.rtc.ice import IceServer
-    from plait.rtc.track import Direction, Kind, Transceiver
+    from plait.rtc.ice import IceCandidate, IceServer
+    from plait.rtc.told import Stats
+    from plait.rtc.track import Direction, EncodedFrame, Kind, Transceiver
 
 _logger = logging.getLogger("plait.rtc")
 
-State = Literal["new", "connecting", "connected", "disconnected", "failed", "closed"]
 SignalingState = Literal["stable", "have-local-offer", "closed"]
 
 
-class PeerConnection:
+class PeerConnection(Told):
     """One connection to a far end: media and data channels over ICE, DTLS, SRTP and SCTP.
 
     All methods and callbacks belong to the event loop in which it was made.
@@ -99,26 +99,13 @@ class PeerConnection:
             raise ValueError(f"not an ICE transport policy: {ice_transport_policy!r}")
         count = len(servers.read(ice_servers))
         self.certificate = certificate or Certificate.generate()
-        self.connection_state: State = "new"
-        self.close_reason = ""
+        super().__init__(self)
         self.candidates_ignored = 0
-        self.on_ice_candidate: Callable[[IceCandidate | None], None] | None = None
-        self.on_ice_candidate_error: Callable[[IceCandidateError], None] | None = None
-        self.on_bandwidth_estimate: Callable[[int], None] | None = None
         self.on_negotiation_needed: Callable[[], None] | None = None
-        self.on_track: Callable[[Transceiver], None] | None = None
-        self.on_connection_state_change: Callable[[str], None] | None = None
         self._codecs = tuple(codecs)
-        self._lines = Lines(self)
-        self._offer_is_out = False
-        self._withdrawn = 0  # how many offers of ours were rolled back
-        self._restart_is_due = False
-        self._restart_is_out = False
-        self._channels_offered = False
+        self._offers = Offers(self._lines)
         self._looking = False
         self._replies = Replies()
-        self._last_stats: dict[str, dict[str, Any]] | None = None
-        self._changed = asyncio.Event()
         if beside is not None and engine not in (None, beside.engine):
             raise ValueError("`beside` is a connection of another engine")
         self.engine: Engine = beside.engine if beside else engine or engines.default()
@@ -141,22 +128,7 @@ class PeerConnection:
         self.renew_ice_servers: Renew | None = None
         self._channels = Channels(self._native)
         self._names = LocalNames(self._native.add_candidate, self._ignore_candidate)
-        self._handlers: tuple[Callable[..., None], ...] = (
-            self._replies.take,
-            self._on_state,
-            self._on_candidate,
-            self._on_media,
-            self._channels.on_open,
-            self._channels.on_data,
-            self._channels.on_low,
-            self._channels.on_closed,
-            self._on_frame,
-            self._on_keyframe_request,
-            self._on_server_failed,
-            self._on_addresses_changed,
-            self._on_bandwidth,
-            self._on_last_stats,
-        )
+        self._listen(self._replies, self._channels)
 
     @property
     def ice_servers(self) -> Sequence[IceServer]:
@@ -173,7 +145,7 @@ class PeerConnection:
         """Whether an offer of ours waits for its answer."""
         if self.connection_state in ("failed", "closed"):
             return "closed"
-        return "have-local-offer" if self._offer_is_out else "stable"
+        return "have-local-offer" if self._offers.out else "stable"
 
     @property
     def on_data_channel(self) -> Callable[[DataChannel], None] | None:
@@ -259,45 +231,24 @@ class PeerConnection:
             PeerClosed: the connection is over.
         """
         self._asking.start()
-        if self._offer_is_out:
-            restart, asked = ice_restart, self._lines.new()
-        else:
-            restart, asked = ice_restart or self._restart_is_due, self._lines.ask()
-            self._restart_is_due = False
-        withdrawn, out = self._withdrawn, self._offer_is_out
-        self._offer_is_out = True
-        self._restart_is_out |= restart
-        if restart:
+        begun = self._offers.begin(restart=ice_restart, channels=bool(self._channels))
+        if begun.restart:
             self.renew_servers()
-        channels = bool(self._channels)
+        codecs = self._lines.wanted_codecs() or list(self._codecs)
         try:
-            sdp, mids = await self._ask(
-                self._native.offer, *asked, restart, self._lines.wanted_codecs() or list(self._codecs)
-            )
+            sdp, mids = await self._ask(self._native.offer, *begun.asked, begun.restart, codecs)
         except NegotiationError:
-            if not out and withdrawn == self._withdrawn:
-                self._undo()
+            self._offers.fail(begun)
             raise
-        if withdrawn != self._withdrawn:
-            raise NegotiationError("the far end's offer came first")
-        if not out:
-            self._lines.offered(mids)
-        self._channels_offered |= channels
+        self._offers.made(begun, mids)
         return SessionDescription("offer", sdp)
 
     def rollback(self) -> None:
         """Withdraw an offer that is not answered yet; what it said is in the next one."""
-        if self._offer_is_out:
+        if self._offers.out:
             self._native.rollback()
-            self._undo()
+            self._offers.undo()
             self.negotiation_needed()
-
-    def _undo(self) -> None:
-        self._withdrawn += 1
-        self._offer_is_out = False
-        self._restart_is_due |= self._restart_is_out
-        self._restart_is_out = False
-        self._lines.roll_back()
 
     def renew_servers(self) -> None:
         """Ask `renew_ice_servers` for fresh servers now, as an ICE restart does by itself; nothing waits."""
@@ -309,7 +260,7 @@ class PeerConnection:
 
         Done by itself where this machine's addresses change.
         """
-        self._restart_is_due = True
+        self._offers.restart_is_due = True
         self.negotiation_needed()
 
     async def accept(self, offer: SessionDescription) -> SessionDescription:
@@ -323,14 +274,14 @@ class PeerConnection:
             PeerClosed: the connection is over.
         """
         self._asking.start()
-        if self._offer_is_out:
-            self._undo()
+        if self._offers.out:
+            self._offers.undo()
         if self._far_ufrag.restarts(offer.sdp):
             self.renew_servers()
         sdp, _ = await self._ask(self._native.accept, offer.sdp, list(self._codecs))
         self._lines.described(offer.sdp)
         self._names.take_all(offer.sdp)
-        self._channels_offered |= "m=application" in offer.sdp
+        self._offers.channels_offered |= "m=application" in offer.sdp
         self.negotiation_needed()
         return SessionDescription("answer", sdp)
 
@@ -341,14 +292,12 @@ class PeerConnection:
             NegotiationError: it does not answer an offer of ours.
             PeerClosed: the connection is over.
         """
-        withdrawn = self._withdrawn
+        mark = self._offers.mark
         self._lines.described(answer.sdp)
         self._far_ufrag.note(answer.sdp)
         await self._ask(self._native.answer, answer.sdp)
         self._names.take_all(answer.sdp)
-        if withdrawn == self._withdrawn:
-            self._offer_is_out = self._restart_is_out = False
-            self._lines.settle()
+        if self._offers.answered(mark):
             self.negotiation_needed()
 
     def negotiation_needed(self) -> None:
@@ -359,8 +308,7 @@ class PeerConnection:
 
     def _look(self) -> None:
         self._looking = False
-        channels = bool(self._channels) and not self._channels_offered
-        due = self._restart_is_due or channels or self._lines.wish
+        due = self._offers.due(channels=bool(self._channels))
         if due and self.signaling_state == "stable" and self.on_negotiation_needed is not None:
             self.on_negotiation_needed()
 
@@ -407,7 +355,7 @@ class PeerConnection:
             await self._changed.wait()
         return self.close_reason
 
-    async def stats(self) -> dict[str, dict[str, Any]]:
+    async def stats(self) -> Stats:
         """Return statistics under their W3C names, by object id.
 
         Those of ICE and RTP are at most a second old. Of a connection that is over: the last ones.
@@ -417,7 +365,7 @@ class PeerConnection:
         """
         if self._last_stats is not None:
             return self._last_stats
-        report: dict[str, dict[str, Any]] = await self._ask(self._native.stats)
+        report: Stats = await self._ask(self._native.stats)
         return report
 
     async def close(self) -> None:
@@ -459,68 +407,6 @@ class PeerConnection:
         """Ask for a keyframe on a media line; see `Transceiver.request_keyframe`."""
         if self.connection_state in ("connected", "disconnected"):
             self._native.request_keyframe(mid)
-
-    # What follows is called by the mailbox.
-
-    def handle(self, kind: int, arguments: tuple[Any, ...]) -> None:
-        """Take one event of the engine."""
-        self._handlers[kind](*arguments)
-
-    def _on_state(self, state: State, reason: str) -> None:
-        self.connection_state = state
-        self._changed.set()
-        self._changed.clear()
-        if state in ("failed", "closed"):
-            self.close_reason = reason
-            self._end()
-        if self.on_connection_state_change is not None:
-            self.on_connection_state_change(state)
-
-    def _on_candidate(self, line: str | None) -> None:
-        if self.on_ice_candidate is not None:
-            mid = next((each.mid for each in self._lines if each.mid), None)
-            self.on_ice_candidate(None if line is None else IceCandidate(line, mid, 0))
-
-    def _on_server_failed(self, url: str, address: str, port: int, code: int, text: str) -> None:
-        _logger.warning("%s (%s port %d) is of no use: %d %s", url, address, port, code, text)
-        if self.on_ice_candidate_error is not None:
-            self.on_ice_candidate_error(IceCandidateError(url, address, port, code, text))
-
-    def _on_media(  # noqa: PLR0917 - an event of the engine has its members in a tuple
-        self,
-        mid: str,
-        kind: Kind,
-        direction: Direction,
-        codecs: tuple[str, ...],
-        remote: bool,
-        stopped: bool,
-    ) -> None:
-        transceiver, new = self._lines.negotiated(mid, kind, direction, codecs, stopped=stopped)
-        if new and remote and self.on_track is not None:
-            self.on_track(transceiver)
-
-    def _on_frame(  # noqa: PLR0917 - as above
-        self, mid: str, data: bytes, timestamp: int, keyframe: bool, codec: str, contiguous: bool
-    ) -> None:
-        frame = EncodedFrame(data, timestamp, keyframe, codec)
-        if (transceiver := self._lines.find(mid)) is not None:
-            transceiver._received(frame, contiguous=contiguous)  # noqa: SLF001 - one unit
-
-    def _on_keyframe_request(self, mid: str) -> None:
-        transceiver = self._lines.find(mid)
-        if transceiver is not None and transceiver.on_keyframe_request is not None:
-            transceiver.on_keyframe_request()
-
-    def _on_bandwidth(self, estimate: int) -> None:
-        if self.on_bandwidth_estimate is not None:
-            self.on_bandwidth_estimate(estimate)
-
-    def _on_last_stats(self, report: dict[str, dict[str, Any]]) -> None:
-        self._last_stats = report
-
-    def _on_addresses_changed(self) -> None:
-        _logger.info("this machine's addresses have changed: an ICE restart is due")
-        self.restart_ice()
 
     def _check(self) -> None:
         if self.connection_state in ("failed", "closed"):
