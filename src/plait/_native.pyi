@@ -250,8 +250,12 @@ class Door:
         handshake_timeout: float = 10.0,
         max_connections: int = 10_000,
         max_undecided: int = 1024,
+        turn: TurnServer | None = None,
     ) -> Door:
-        """Listen. Port 0 takes a free one; `cert` and `key` are PEM. Raises OSError or ValueError."""
+        """Listen. Port 0 takes a free one; `cert` and `key` are PEM. Raises OSError or ValueError.
+
+        Connections that begin with STUN, outside TLS or inside, go to `turn`; without it they are refused.
+        """
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -323,7 +327,7 @@ class TurnServer:
         """Where it listens on UDP: (ip, port), in the order of `listen`."""
 
     def counters(self) -> dict[str, int]:
-        """Return `allocations`, `users` and `calls` as they are now, all others since the start.
+        """Return `allocations`, `users`, `calls` and `streams` as they are now, all others since the start.
 
         `relayed_bytes_in` and `_datagrams_in` are from clients, `_out` to clients; `refused_*` are
         requests, but `refused_rate` datagrams, and `refused_candidates` calls of `permit`.

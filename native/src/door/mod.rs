@@ -25,6 +25,7 @@ use pyo3::types::PyDict;
 
 use self::reactor::Reactor;
 use self::shared::{Limits, Shared};
+use crate::turn::TurnServer;
 
 /// A stream handed to Python: descriptor, peer (ip, port), local (ip, port), whether TLS was ended.
 type Handed = (i32, (String, u16), (String, u16), bool);
@@ -43,9 +44,10 @@ impl Door {
     ///
     /// `cert` and `key` are PEM bytes; with them every connection must be TLS or is handed on
     /// marked as plain, for the caller to redirect. Raises `OSError` (port taken, no such
-    /// address) or `ValueError` (bad PEM), each naming the cause.
+    /// address) or `ValueError` (bad PEM), each naming the cause. Connections that speak STUN or
+    /// TURN, outside TLS or inside, go to `turn`.
     #[new]
-    #[pyo3(signature = (host, port, *, cert=None, key=None, handshake_timeout=10.0, max_connections=10_000, max_undecided=1024))]
+    #[pyo3(signature = (host, port, *, cert=None, key=None, handshake_timeout=10.0, max_connections=10_000, max_undecided=1024, turn=None))]
     #[allow(clippy::too_many_arguments)] // keyword-only on the Python side
     fn new(
         host: &str,
@@ -55,6 +57,7 @@ impl Door {
         handshake_timeout: f64,
         max_connections: usize,
         max_undecided: usize,
+        turn: Option<PyRef<'_, TurnServer>>,
     ) -> PyResult<Self> {
         let challenges = Arc::<tls::Challenges>::default();
         let config = match (cert, key) {
@@ -72,7 +75,7 @@ impl Door {
             .iter()
             .map(|listener| listener.local_addr().map(|at| (at.ip().to_string(), at.port())))
             .collect::<std::io::Result<_>>()?;
-        let shared = Arc::new(Shared::new(limits, config, challenges)?);
+        let shared = Arc::new(Shared::new(limits, config, challenges, turn.map(|turn| turn.handle()))?);
         let reactor = Reactor::new(Arc::clone(&shared), listeners)?;
         let thread = std::thread::Builder::new().name("plait-door".into()).spawn(move || reactor.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)), addresses })

@@ -17,6 +17,7 @@ use super::poll::{NOTICE, Ready};
 use super::route::Route;
 use super::shared::{Accepted, Shared};
 use super::tunnel::{End, Step, Tunnel};
+use crate::turn::Newcomer;
 
 /// Keys of the listening sockets begin here; below are connections, two keys each.
 const LISTENERS: u64 = u64::MAX / 2;
@@ -175,6 +176,7 @@ impl Reactor {
                     continue;
                 }
                 Step::Hand(theirs) => self.hand_tls(index, theirs.into()),
+                Step::Turn => self.hand_to_turn(index),
                 Step::End(end) => {
                     match end {
                         End::Done => {}
@@ -217,6 +219,10 @@ impl Reactor {
                     return true;
                 }
             }
+            Route::Turn => {
+                self.hand_to_turn(index);
+                return false;
+            }
             Route::Unknown => {}
         }
         count(&self.shared.counters.refused);
@@ -247,6 +253,22 @@ impl Reactor {
         } else {
             count(&self.shared.counters.refused); // the kernel is out of memory for watches
             self.remove(index);
+        }
+    }
+
+    /// Hands a connection to the TURN server, which has it for good; closes it where there is none.
+    fn hand_to_turn(&mut self, index: usize) {
+        let connection = self.connections.remove(index);
+        self.shared.poll.delete(&connection.net);
+        self.undecided -= 1;
+        let Connection { net, peer, local, stage, .. } = connection;
+        let tls = match stage {
+            Stage::First => None,
+            Stage::Greeting(tunnel) | Stage::Open(tunnel) => Some(Box::new(tunnel.into_tls())),
+        };
+        let newcomer = Newcomer { net, tls, peer, local };
+        if !self.shared.turn.as_ref().is_some_and(|turn| turn.adopt(newcomer)) {
+            count(&self.shared.counters.refused);
         }
     }
 

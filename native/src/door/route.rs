@@ -7,10 +7,10 @@ pub enum Route {
     Tls,
     /// A request line: HTTP methods are words of upper-case letters (RFC 9110, section 9).
     Http,
+    /// STUN, and so TURN (RFC 8489, section 5). ChannelData, 0x40-0x4F (RFC 8656, section 12),
+    /// overlaps with letters, but can never come first on a connection.
+    Turn,
     /// Nothing that is served here.
-    ///
-    /// 0x00-0x03 would be STUN over TCP (RFC 8489, section 5). ChannelData, 0x40-0x4F (RFC 8656,
-    /// section 12), overlaps with letters, but can never come first on a connection.
     Unknown,
 }
 
@@ -19,6 +19,7 @@ impl Route {
         match first {
             0x16 => Self::Tls,
             b'A'..=b'Z' => Self::Http,
+            0x00..=0x03 => Self::Turn,
             _ => Self::Unknown,
         }
     }
@@ -34,6 +35,7 @@ mod tests {
             let expected = match byte {
                 0x16 => Route::Tls,
                 _ if byte.is_ascii_uppercase() => Route::Http,
+                _ if byte < 4 => Route::Turn,
                 _ => Route::Unknown,
             };
             assert_eq!(Route::of(byte), expected, "{byte:#04x}");

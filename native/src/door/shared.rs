@@ -13,6 +13,7 @@ use rustls::ServerConfig;
 
 use super::poll::Poll;
 use super::tls::Challenges;
+use crate::turn;
 
 /// What one door lets in.
 pub struct Limits {
@@ -72,6 +73,8 @@ pub struct Shared {
     pub poll: Poll,
     pub tls: RwLock<Option<Arc<ServerConfig>>>,
     pub challenges: Arc<Challenges>,
+    /// Takes connections that speak STUN or TURN.
+    pub turn: Option<Arc<turn::Handle>>,
     /// Readable when `waiting` holds something.
     pub wake: OwnedFd,
     pub accepting: AtomicBool,
@@ -85,6 +88,7 @@ impl Shared {
         limits: Limits,
         tls: Option<Arc<ServerConfig>>,
         challenges: Arc<Challenges>,
+        turn: Option<Arc<turn::Handle>>,
     ) -> io::Result<Self> {
         Ok(Self {
             limits,
@@ -92,6 +96,7 @@ impl Shared {
             poll: Poll::new()?,
             tls: RwLock::new(tls),
             challenges,
+            turn,
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             accepting: AtomicBool::new(true),
             end_by: OnceLock::new(),

@@ -36,6 +36,8 @@ pub enum Step {
     Again,
     /// The handshake is done and the client speaks HTTP: hand this end to Python.
     Hand(UnixStream),
+    /// The handshake is done and the client speaks TURN: `into_tls` has the rest.
+    Turn,
     /// The Python side is closed: give the client a limited time to take the rest.
     Linger,
     End(End),
@@ -70,6 +72,11 @@ impl Tunnel {
             lingering: false,
             moved: 0,
         })
+    }
+
+    /// The TLS of a connection that goes on elsewhere.
+    pub fn into_tls(self) -> ServerConnection {
+        self.tls
     }
 
     /// Our end of the pair, for the poller.
@@ -231,6 +238,7 @@ impl Tunnel {
         };
         match Route::of(first) {
             Route::Http => {}
+            Route::Turn => return Step::Turn,
             Route::Tls | Route::Unknown => return Step::End(End::Refused),
         }
         match pair() {

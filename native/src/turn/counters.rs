@@ -42,6 +42,7 @@ counters! {
     allocations,
     users,
     calls,
+    streams,
     /// Since the start.
     allocated,
     bindings,
@@ -55,6 +56,8 @@ counters! {
     refused_expired,
     refused_quota,
     refused_capacity,
+    /// Connections for which there was no room.
+    refused_streams,
     refused_peers,
     refused_candidates,
     /// Datagrams beyond a user's rate.

@@ -130,6 +130,11 @@ impl TurnServer {
 }
 
 impl TurnServer {
+    /// For who hands connections over.
+    pub fn handle(&self) -> Arc<Handle> {
+        Arc::clone(&self.handle)
+    }
+
     fn send(&self, command: Command) -> PyResult<()> {
         if self.handle.send(command) {
             return Ok(());

@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use polling::Poller;
 
 use super::counters::Counters;
+use super::stream::Newcomer;
 
 pub enum Command {
+    /// A connection whose first bytes are STUN's.
+    Adopt(Newcomer),
     /// A candidate that was signaled to a user of a call.
     Permit {
         user: String,
@@ -59,6 +62,11 @@ impl Handle {
         }
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(command);
         self.poller.notify().is_ok()
+    }
+
+    /// Takes a connection for good. False where the server is not running: it is closed.
+    pub fn adopt(&self, newcomer: Newcomer) -> bool {
+        self.send(Command::Adopt(newcomer))
     }
 
     pub fn take(&self) -> Vec<Command> {

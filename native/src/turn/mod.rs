@@ -12,6 +12,7 @@ mod answer;
 mod counters;
 mod credentials;
 mod face;
+mod frames;
 mod handle;
 mod outbox;
 mod policy;
@@ -19,6 +20,8 @@ mod relays;
 mod requests;
 mod server;
 mod sockets;
+mod stream;
+mod streams;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,10 @@ mod thread;
 mod wire;
 
 use pyo3::prelude::*;
+
+pub use self::face::TurnServer;
+pub use self::handle::Handle;
+pub use self::stream::Newcomer;
 
 /// Adds the server to the Python module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

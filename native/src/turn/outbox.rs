@@ -8,7 +8,6 @@ pub enum Via {
     /// The number of the listening UDP socket.
     Udp(u16),
     /// The number of the connection.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the door does not hand connections over yet"))]
     Stream(u32),
 }
 

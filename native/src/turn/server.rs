@@ -353,8 +353,12 @@ impl Server {
         self.counters.calls.set(self.calls.len() as u64);
     }
 
+    /// Whether a client has an allocation.
+    pub fn is_client(&self, client: Client) -> bool {
+        self.clients.contains_key(&client)
+    }
+
     /// A stream has ended, and with it its allocation (RFC 8656 section 5).
-    #[cfg_attr(not(test), expect(dead_code, reason = "the door does not hand connections over yet"))]
     pub fn client_closed(&mut self, client: Client, relays: &mut dyn Relays) {
         if let Some(&key) = self.clients.get(&client) {
             self.remove(key, relays);

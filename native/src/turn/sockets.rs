@@ -62,7 +62,7 @@ impl Sockets {
             relays: Slab::new(),
             closing: Vec::new(),
             plan,
-            most: most_relays(),
+            most: share_of_files(MOST_RELAYS),
             handle: Arc::clone(handle),
             counters: Arc::clone(&handle.counters),
             run: Vec::new(),
@@ -275,8 +275,8 @@ fn run_length(entries: &[Entry], most: usize) -> usize {
 }
 
 /// A quarter of the descriptors that this process may have, since the hub's connections need them too.
-fn most_relays() -> usize {
+pub fn share_of_files(most: usize) -> usize {
     use rustix::process::{Resource, getrlimit};
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 4;
-    usize::try_from(files).unwrap_or(usize::MAX).min(MOST_RELAYS)
+    usize::try_from(files).unwrap_or(usize::MAX).min(most)
 }

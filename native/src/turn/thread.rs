@@ -11,6 +11,7 @@ use super::handle::{Command, Handle};
 use super::outbox::{Client, Outbox, Via};
 use super::server::{Now, Server};
 use super::sockets::{RELAY_KEYS, Sockets};
+use super::streams::{STREAM_KEYS, Streams};
 use crate::guard;
 use crate::net::ReadBuffers;
 
@@ -25,6 +26,7 @@ pub struct Thread {
     handle: Arc<Handle>,
     server: Server,
     sockets: Sockets,
+    streams: Streams,
     buffers: ReadBuffers,
     out: Outbox,
     looked_at: Option<Instant>,
@@ -38,14 +40,17 @@ fn now() -> Now {
 impl Thread {
     pub fn new(handle: Arc<Handle>, server: Server, sockets: Sockets) -> Self {
         let (buffers, out) = (ReadBuffers::new(), Outbox::default());
-        Self { handle, server, sockets, buffers, out, looked_at: None }
+        let streams = Streams::new(Arc::clone(&handle));
+        Self { handle, server, sockets, streams, buffers, out, looked_at: None }
     }
 
     pub fn run(mut self) {
         let mut events = Events::new();
         self.look_at_addresses(Instant::now());
         while !self.handle.is_stopped() {
-            let wait = self.server.poll_timeout(Instant::now());
+            let at = Instant::now();
+            let due = [self.server.poll_timeout(at), self.streams.poll_timeout(at)];
+            let wait = due.into_iter().flatten().min();
             let wait = wait.map(|at| at.saturating_duration_since(Instant::now()));
             events.clear();
             if let Err(error) = self.handle.poller.wait(&mut events, wait) {
@@ -55,11 +60,15 @@ impl Thread {
             for command in self.handle.take() {
                 self.handle(command);
             }
-            for event in events.iter() {
+            let again = self.streams.take_again().into_iter().map(|index| STREAM_KEYS + index);
+            for key in again.chain(events.iter().map(|event| event.key)) {
                 // A fault in one datagram must not take the others with it.
-                let outcome = catch_unwind(AssertUnwindSafe(|| self.read(event.key)));
+                let outcome = catch_unwind(AssertUnwindSafe(|| self.read(key)));
                 if let Err(panic) = outcome {
                     tracing::error!("the TURN server failed on a datagram: {}", guard::words(&*panic));
+                    if let Some(index) = key.checked_sub(STREAM_KEYS) {
+                        self.streams.close(index, &mut self.server, &mut self.sockets);
+                    }
                 }
                 if self.out.size() > ENOUGH {
                     self.flush();
@@ -67,6 +76,7 @@ impl Thread {
             }
             let at = now();
             self.server.handle_timeout(at, &mut self.sockets);
+            self.streams.handle_timeout(at.at, &mut self.server, &mut self.sockets);
             self.flush();
             if self.looked_at.is_none_or(|looked| at.at - looked > LOOK_EVERY) {
                 self.look_at_addresses(at.at);
@@ -75,10 +85,16 @@ impl Thread {
     }
 
     fn flush(&mut self) {
-        self.sockets.flush(&mut self.out, |_, _| {});
+        let Self { server, sockets, streams, out, .. } = self;
+        sockets.flush(out, |client, message| streams.push(client, message));
+        streams.flush(server, sockets);
     }
 
     fn read(&mut self, key: usize) {
+        if let Some(stream) = key.checked_sub(STREAM_KEYS) {
+            let Self { server, sockets, streams, out, .. } = self;
+            return streams.drive(stream, now(), server, sockets, out);
+        }
         if let Some(relay) = key.checked_sub(RELAY_KEYS) {
             return self.read_relay(relay);
         }
@@ -120,6 +136,9 @@ impl Thread {
             Command::Permit { call, user, candidate } => self.server.permit(&call, &user, candidate, at),
             Command::PermitAlways(address) => self.server.permit_always(address),
             Command::Keep { call, until } => self.server.keep(&call, until),
+            Command::Adopt(newcomer) => {
+                self.streams.adopt(newcomer, at.at, &mut self.server, &mut self.sockets);
+            }
             Command::Revoke { call } => self.server.revoke(&call, at, &mut self.sockets),
         }
     }

@@ -73,6 +73,7 @@ class Door:
         opened: called with each WebSocket once it is open, before its first message, to set its callbacks.
         settings: see there.
         plain: answers HTTP requests without TLS where the door has it; by default it sends them to https.
+        turn: takes the connections that speak STUN or TURN, with TLS or without.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class Door:
         opened: Callable[[WebSocketTransport, Principal], None],
         settings: DoorSettings,
         plain: Callable[..., Any] | None = None,
+        turn: _native.TurnServer | None = None,
     ) -> None:
         self._settings = settings
+        self._turn = turn
         self._make = partial(
             Doorway,
             authorize=authorize,
@@ -120,6 +123,7 @@ class Door:
             key=key,
             handshake_timeout=settings.handshake_within,
             max_connections=settings.max_connections,
+            turn=self._turn,
         )
         asyncio.get_running_loop().add_reader(self._native.fileno(), self._welcome, self._native)
 
