@@ -142,7 +142,7 @@ impl Server {
             self.allocations[key].note(number, way, self.epoch);
             way
         };
-        self.to_peer(now, key, peer, way, payload, out);
+        self.send_to_peer(now, key, peer, way, payload, out);
     }
 
     fn send_indication(&mut self, now: Now, client: Client, datagram: &[u8], out: &mut Outbox) {
@@ -156,10 +156,10 @@ impl Server {
             return self.counters.not_permitted.up();
         }
         let way = self.judge(allocation, peer);
-        self.to_peer(now, key, peer, way, payload, out);
+        self.send_to_peer(now, key, peer, way, payload, out);
     }
 
-    fn to_peer(
+    fn send_to_peer(
         &mut self,
         now: Now,
         key: usize,
@@ -183,20 +183,27 @@ impl Server {
         match way {
             Way::Inside(other) => {
                 self.counters.inside.up();
-                self.to_client(now, other, relay.published, payload, out);
+                self.send_to_client(now, other, relay.published, payload, out);
             }
             _ => out.push(Target::Peer { relay: relay.relay, peer }, &[payload]),
         }
     }
 
     /// Takes a datagram that came to a relayed address.
-    pub fn from_peer(&mut self, now: Now, relay: usize, peer: SocketAddr, payload: &[u8], out: &mut Outbox) {
+    pub fn receive_from_peer(
+        &mut self,
+        now: Now,
+        relay: usize,
+        peer: SocketAddr,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) {
         // A datagram may have waited in the socket of an allocation that is over.
         let Some(key) = self.relays.get(relay).copied().flatten() else { return };
-        self.to_client(now, key, peer, payload, out);
+        self.send_to_client(now, key, peer, payload, out);
     }
 
-    fn to_client(&mut self, now: Now, key: usize, peer: SocketAddr, payload: &[u8], out: &mut Outbox) {
+    fn send_to_client(&mut self, now: Now, key: usize, peer: SocketAddr, payload: &[u8], out: &mut Outbox) {
         let Some(allocation) = self.allocations.get(key) else { return };
         let Some(permission) = allocation.permission(peer.ip(), now.at) else {
             return self.counters.not_permitted.up();

@@ -122,7 +122,7 @@ impl Thread {
             let more = io.receive(buffers, |meta, datagram| {
                 // Without flow label and zone, as peers' addresses are told.
                 let peer = SocketAddr::new(meta.addr.ip(), meta.addr.port());
-                server.from_peer(at, relay, peer, datagram, out);
+                server.receive_from_peer(at, relay, peer, datagram, out);
             });
             if !more || out.size() > ENOUGH {
                 return;

@@ -43,7 +43,7 @@ pub struct Numbers {
 
 impl Numbers {
     fn take(&mut self, ipv6: bool, even: bool) -> Opened {
-        self.next += 1 + usize::from(even && self.next % 2 == 1);
+        self.next += 1 + usize::from(even && !self.next.is_multiple_of(2));
         let ip: IpAddr = if ipv6 { "2001:db8::1" } else { "203.0.113.1" }.parse().unwrap();
         let local = SocketAddr::new(ip, 49_151 + self.next as u16);
         self.open.insert(self.next, local);
@@ -158,7 +158,7 @@ impl World {
     /// A datagram comes to a relayed address.
     pub fn arrive(&mut self, relayed: SocketAddr, peer: &str, payload: &[u8]) -> Vec<(Target, Vec<u8>)> {
         let relay = *self.relays.open.iter().find(|(_, at)| **at == relayed).unwrap().0;
-        self.server.from_peer(self.now, relay, peer.parse().unwrap(), payload, &mut self.out);
+        self.server.receive_from_peer(self.now, relay, peer.parse().unwrap(), payload, &mut self.out);
         self.sent()
     }
 
