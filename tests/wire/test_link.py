@@ -333,7 +333,7 @@ def test_answers_to_a_liar_are_bounded():
     while b.poll(0) is not None:
         count += 1
     assert count < 1000
-    assert len(b._refused) <= 1024
+    assert len(b._table.refused) <= 1024
 
 
 def test_what_cannot_be_asked_for_is_refused_by_name():

@@ -23,7 +23,7 @@ from plait.wire import messages
 from plait.wire.errors import Busy, InvalidMessage, MessageTooLarge, PlaitError, from_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from plait.thing.pairs import Pairs
@@ -43,6 +43,9 @@ AT_ONCE: Final = 64
 
 AHEAD: Final = 256 << 10
 """Bytes from the spool that are on their way at a time."""
+
+COMMANDS: Final = frozenset({messages.INVOKE_ACTION, messages.WRITE_PROPERTY})
+"""Requests whose answers matter to who gave them."""
 
 CATCH_UP_AFTER: Final = 1.0
 """Seconds until readings that found no place are tried again."""
@@ -88,6 +91,7 @@ class Service:
             on_message=self._take,
             on_state=self._moved,
             on_session=self._describe,
+            on_lost=self._lost,
             token=token,
             software=SOFTWARE,
             journal=folder is not None,
@@ -238,6 +242,19 @@ class Service:
             self._here.clear()
             if self._every is None:
                 self._tell("lost")
+
+    def _lost(self, _: Sequence[Message]) -> None:
+        """Tell the thing that the hub had lost our session: its last answers may not have been heard."""
+        answers = [told for told in self._client.session.dropped if told.message_type == "response"]
+        unheard = [told for told in answers if told.operation in COMMANDS]
+        names = ", ".join(f"`{told.name}`" for told in unheard) or "none"
+        log.warning(
+            "%s: the session was lost; answers that the hub may not have: %s", self._thing.title, names
+        )
+        try:
+            self._thing.on_lost(unheard)
+        except Exception:
+            log.exception("%s.on_lost() failed", type(self._thing).__name__)
 
     def _settle(self) -> None:
         """Ask a hub that was away, or has lost our session, which links and permissions still hold."""

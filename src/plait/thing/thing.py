@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from plait.wire.description import (
         Description,
     )
+    from plait.wire.messages import Message
 
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 
@@ -173,6 +174,18 @@ class Thing:
     async def on_link(self, link: Link) -> None:
         """Take a link. Override it where apps are to speak to the device beside its affordances."""
         await link.closed.wait()
+
+    def on_lost(self, unheard: Sequence[Message]) -> None:
+        """Take note that the session was lost and a new one has begun. Override it where that matters.
+
+        What was reported is not lost: it is told again, and counts once. Calls have ended. Links go on
+        directly, or are opened again.
+
+        Args:
+            unheard: answers to `invokeaction` and `writeproperty` (`operation`, `name`, `output` or `value`,
+                or `error`) that may not have been heard: it was done, and who asked may have been told
+                `outcome-unknown`.
+        """
 
     async def on_call(self, call: Call) -> None:
         """Take a call. Override it where the device has a camera, sound or data channels."""

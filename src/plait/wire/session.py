@@ -56,17 +56,20 @@ class Session:
         sent: the highest `seq` given out.
         acked: the highest of our own that the other side has acknowledged.
         buffered: encoded bytes that wait for an acknowledgement.
+        dropped: what the last session held when it was lost, and what meant that session alone: answers that
+            the other side may not have heard, signals.
         forgotten: called with each message of ours that the other side has acknowledged; it must not send.
     """
 
     __slots__ = (
         *("_kept", "_limit", "_settled", "_told", "ack", "acked"),
-        *("buffered", "forgotten", "id", "received", "sent"),
+        *("buffered", "dropped", "forgotten", "id", "received", "sent"),
     )
 
     def __init__(self, id: str = "", *, limit: int = LIMIT) -> None:  # noqa: A002 - the protocol's name for it
         self.id = id
         self.forgotten: Callable[[Encoded], None] | None = None
+        self.dropped: list[Message] = []
         self._limit = limit
         self._restart()
 
@@ -200,11 +203,8 @@ class Session:
             first: messages that must go before everything else, such as a thing's description.
         """
         self._acknowledged(min(ack, self.sent))
-        again = [
-            encoded
-            for encoded in self._kept
-            if encoded.message.message_type != "response" and encoded.message.operation not in _OF_A_SESSION
-        ]
+        again = [encoded for encoded in self._kept if not _means_the_session(encoded.message)]
+        self.dropped = [encoded.message for encoded in self._kept if _means_the_session(encoded.message)]
         self._restart()
         self.id = id
         for message in first:
@@ -214,3 +214,7 @@ class Session:
         for encoded in again:
             self._append(encoded)
         return list(self.unacknowledged())
+
+
+def _means_the_session(message: Message) -> bool:
+    return message.message_type == "response" or message.operation in _OF_A_SESSION
