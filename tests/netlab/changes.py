@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .ends import coturn
@@ -109,6 +110,38 @@ CHANGES = (
     Change("the hub is killed and started again", "cone", "cone", hub_is_killed),
     Change("the hub is restarted in good order", "cone", "cone", hub_is_restarted),
 )
+
+
+NOTE_FRAMES = """() => {
+    const video = document.querySelector("[data-testid=video]");
+    window.shown = [];
+    const note = () => { shown.push(performance.now()); video.requestVideoFrameCallback(note); };
+    video.requestVideoFrameCallback(note);
+}"""
+
+
+async def run_page_change(change: Change, folder: Path) -> float:
+    """Have Chromium show the camera, and make the change; return the longest time without a frame of video.
+
+    Raises:
+        playwright.async_api.TimeoutError: no video any more.
+    """
+    with Lab() as lab:
+        async with AsyncExitStack() as stack:
+            servers = await stack.enter_async_context(coturn(lab.place("turn"), folder))
+            home = await stack.enter_async_context(house(lab, folder, change.device, change.viewer, servers))
+            page = await stack.enter_async_context(home.page())
+            await page.get_by_test_id("live").wait_for(timeout=WITHIN * 1000)
+            await page.evaluate(NOTE_FRAMES)
+            await asyncio.sleep(SETTLED)
+            moment = await page.evaluate("performance.now()")
+            ours = now()
+            counted = moment + (await change.do(home) - ours) * 1000
+            back = "after => shown.some((at) => at > after + 500)"
+            await page.wait_for_function(back, arg=counted, timeout=WITHIN * 1000)
+            await asyncio.sleep(SETTLED)
+            times = [counted, *(at for at in await page.evaluate("shown") if at > counted)]
+            return max(b - a for a, b in pairwise(times)) / 1000
 
 
 async def run_change(change: Change, folder: Path) -> Outcome:

@@ -79,6 +79,8 @@ export class FakeHub {
     reply({ error: new PlaitError("offline", "There is no camera here").problem() });
   /** What it says that it speaks. */
   protocol: number = PROTOCOL;
+  /** Messages go nowhere, as where the network has been lost. */
+  mute = false;
   /** Whether this HTTP request has a valid credential. */
   authorize: (request: IncomingMessage) => boolean = () => true;
   serve: Handler = () => false;
@@ -213,6 +215,9 @@ export class FakeHub {
   #greet(socket: WebSocket): void {
     let client: Client | undefined;
     socket.on("message", (data) => {
+      if (this.mute) {
+        return;
+      }
       const message = decode(String(data));
       this.received.push(message);
       if (client === undefined) {

@@ -4,6 +4,7 @@ import type { Backoff } from "./backoff.ts";
 import type { ThingDescription } from "./description.ts";
 import { fromProblem, PlaitError } from "./errors.ts";
 import type { Message } from "./messages.ts";
+import { onNetworkChange } from "./network.ts";
 import type { Path } from "./path.ts";
 import { type RequestOptions, Requests } from "./requests.ts";
 import { Routes } from "./routes.ts";
@@ -58,6 +59,7 @@ export class Home {
   readonly #byId = new Map<string, Thing>();
   /** @internal Where the messages of calls and links go. */
   readonly routes = new Routes();
+  readonly #unwatch: () => void;
   #sessions = 0;
 
   constructor(connection: Connection) {
@@ -70,6 +72,7 @@ export class Home {
         this.session.emit(state === "stopped" ? "closed" : "broken");
       }
     });
+    this.#unwatch = onNetworkChange(() => this.reconnect());
     connection.dial();
   }
 
@@ -168,13 +171,14 @@ export class Home {
     });
   }
 
-  /** Dial at once instead of waiting: for when the network is known to be back. */
+  /** Dial at once instead of waiting, or make sure at once that the hub still answers: where the network has changed. */
   reconnect(): void {
     this.#connection.dial();
-    this.#connection.ping();
+    this.#connection.doubt();
   }
 
   close(): void {
+    this.#unwatch();
     this.#connection.close();
     this.#requests.failAll(new PlaitError("offline", "The connection was closed"));
   }

@@ -327,6 +327,7 @@ export class Leg {
   /** Nothing has come for a while, and the browser has not noticed yet. */
   #silent(): void {
     this.#options.onQuiet();
+    this.#options.home.reconnect();
     if (!this.#restarted) {
       this.#restart();
     }

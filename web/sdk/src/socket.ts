@@ -59,6 +59,9 @@ export interface ConnectionOptions {
 
 /** Milliseconds. A hub that stays silent for longer after a ping is taken for gone. */
 const SILENCE = 9_000;
+/** The same, where there is reason to doubt: so long, or so many round trips. */
+const DOUBTED_FOR = 700;
+const DOUBTED_ROUND_TRIPS = 4;
 const PING_EVERY = 4_000;
 /** After a welcome the round trip is measured thrice in short succession, so that a busy start does not show. */
 const FIRST_PINGS = [0, 300, 900];
@@ -94,6 +97,7 @@ export class Connection {
   #online = false;
   #wasOnline = false;
   #hello = "";
+  #doubting: ReturnType<typeof setTimeout> | undefined;
   readonly #pings = new Map<string, number>();
   #samples: number[] = [];
   #firstPings: Timer[] = [];
@@ -168,6 +172,15 @@ export class Connection {
       const messageID = newId();
       this.#pings.set(messageID, performance.now());
       this.send({ messageType: "request", operation: "ping", messageID });
+    }
+  }
+
+  /** The network may have changed: where the hub does not answer at once, the connection is given up for a new one. */
+  doubt(): void {
+    if (this.#online && this.#doubting === undefined) {
+      const patience = Math.max(DOUBTED_FOR, DOUBTED_ROUND_TRIPS * (this.rtt.value ?? 0));
+      this.#doubting = setTimeout(() => this.#broken(CLOSE.goingAway, "the hub does not answer"), patience);
+      this.ping();
     }
   }
 
@@ -266,6 +279,7 @@ export class Connection {
       return false;
     }
     this.#pings.clear();
+    this.#trust();
     this.#samples = [...this.#samples, performance.now() - sent].slice(-SAMPLES);
     this.rtt.value = Math.min(...this.#samples);
     return true;
@@ -303,6 +317,11 @@ export class Connection {
     const carried = new Set(again.flatMap(({ messageID }) => (messageID === undefined ? [] : [messageID])));
     this.onSession(welcome.resumed, carried);
     this.status.value = { state: "online", since: Date.now() };
+  }
+
+  #trust(): void {
+    clearTimeout(this.#doubting);
+    this.#doubting = undefined;
   }
 
   #beat(): void {
@@ -350,6 +369,7 @@ export class Connection {
 
   #down(): void {
     this.#online = false;
+    this.#trust();
     clearTimeout(this.#deadline);
     clearTimeout(this.#ackTimer);
     this.#ackTimer = undefined;

@@ -258,4 +258,21 @@ describe("a broken connection", () => {
       { correlationID: "h2", timestamp: expect.any(String) },
     ]);
   });
+
+  it("gives a connection up that does not answer when there is reason to doubt it", async () => {
+    const hub = await startHub();
+    const home = open(hub);
+    await home.whenReady();
+    home.reconnect();
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(home.status.value.state).toBe("online");
+    hub.mute = true;
+    const began = performance.now();
+    home.reconnect();
+    await until(home.status, ({ state }) => state === "reconnecting");
+    expect(performance.now() - began).toBeLessThan(3_000);
+    hub.mute = false;
+    hub.cut();
+    await until(home.status, ({ state }) => state === "online");
+  });
 });
