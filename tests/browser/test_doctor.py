@@ -40,7 +40,7 @@ DEAD = [
 
 @pytest.fixture
 async def hub(tmp_path):
-    async with running_hub(tmp_path / "hub", ice_servers=DEAD) as hub:
+    async with running_hub(tmp_path / "hub", ice_servers=DEAD, turn=False) as hub:
         yield hub
 
 

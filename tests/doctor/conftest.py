@@ -18,8 +18,8 @@ from plait.hub.store.credentials import open_credentials
 
 ROOT = Path(__file__).parents[2]
 WITHIN = 40
-SECOND = "198.51.100.200"
-"""The STUN server's other address (RFC 5780)."""
+STUN = ("198.51.100.200", "198.51.100.201")
+"""The STUN server's address, and its other one (RFC 5780)."""
 
 
 class Report:
@@ -124,13 +124,14 @@ def hubs():
 
 @pytest.fixture
 async def public(tmp_path, hubs):
-    """A lab with a hub on port 8080 and coturn on port 443 of a public place."""
+    """A lab with a hub on port 443 of a public address, and coturn on port 443 of two others."""
     with Lab() as lab:
         place = lab.place("public")
-        place.run("ip", "addr", "add", f"{SECOND}/24", "dev", "eth0")
+        for ip in STUN:
+            place.run("ip", "addr", "add", f"{ip}/24", "dev", "eth0")
         config = tmp_path / "turnserver.conf"
         config.write_text(
-            f"listening-ip={place.address}\nlistening-ip={SECOND}\nrelay-ip={place.address}\n"
+            f"listening-ip={STUN[0]}\nlistening-ip={STUN[1]}\nrelay-ip={STUN[0]}\n"
             "listening-port=443\nalt-listening-port=3479\nno-tls\nno-dtls\nlt-cred-mech\nuser=plait:secret\n"
             "realm=plait.test\nno-cli\nlog-file=stdout\n"
             f"userdb={tmp_path}/users.db\npidfile={tmp_path}/turnserver.pid\n",
@@ -140,18 +141,18 @@ async def public(tmp_path, hubs):
         turn = await place.start("turnserver", "-c", str(config), stdout=quiet, stderr=quiet)
         known = {"username": "plait", "credential": "secret"}
         servers = [
-            {"urls": [f"stun:{place.address}:443", f"stun:{place.address}:3479"]},
-            {"urls": [f"turn:{place.address}:443", f"turn:{place.address}:443?transport=tcp"]} | known,
+            {"urls": [f"stun:{STUN[0]}:443", f"stun:{STUN[0]}:3479"]},
+            {"urls": [f"turn:{STUN[0]}:443", f"turn:{STUN[0]}:443?transport=tcp"]} | known,
         ]
+        settings = {"TLS": "off", "TURN": "false", "ICE_SERVERS": json.dumps(servers)}
+        where = {"enter": place.enter(), "host": place.address, "port": 443}
+        environment = {f"PLAIT_{name}": value for name, value in settings.items()}
         try:
             async with asyncio.timeout(10):
-                while f"{place.address}:443" not in place.run("ss", "-Hlnt"):  # noqa: ASYNC110 - it tells nothing
+                while f"{STUN[0]}:443" not in place.run("ss", "-Hlnt"):  # noqa: ASYNC110 - it tells nothing
                     await asyncio.sleep(0.02)
-            where = {"enter": place.enter(), "host": "0.0.0.0", "port": 8080}
-            async with hubs(
-                tmp_path / "hub", **where, PLAIT_TLS="off", PLAIT_ICE_SERVERS=json.dumps(servers)
-            ) as hub:
-                hub.url = f"http://{place.address}:8080"
+            async with hubs(tmp_path / "hub", **where, **environment) as hub:
+                hub.url = f"http://{place.address}:443"
                 yield lab, hub
         finally:
             with suppress(ProcessLookupError):

@@ -20,7 +20,7 @@ from plait.transport.trust import trust
 
 @pytest.fixture
 async def hub(tmp_path):
-    async with running_hub(tmp_path / "hub") as hub:
+    async with running_hub(tmp_path / "hub", turn=False) as hub:
         yield hub
 
 

@@ -8,7 +8,10 @@ import sys
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from tests.netlab.test_matrix import pytestmark as pytestmark  # noqa: PLC0414 - the same conditions
+import pytest
+from tests.netlab.test_matrix import pytestmark as conditions
+
+pytestmark = [*conditions, pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).parents[2]
 LAMP = "urn:dev:lamp"

@@ -10,8 +10,11 @@ import sys
 import time
 from contextlib import suppress
 
+import pytest
 from tests.netlab.lab import Lab
-from tests.netlab.test_matrix import pytestmark as pytestmark  # noqa: PLC0414 - the same conditions
+from tests.netlab.test_matrix import pytestmark as conditions
+
+pytestmark = [*conditions, pytest.mark.timeout(120)]
 
 SECRET = b"sixteen or more bytes"
 PROGRAM = f"""
@@ -56,3 +59,25 @@ async def test_one_server_with_two_ports_tells_the_kind(examined):
         figures = report.one("NAT")["figures"]
         assert (figures["mapping"], figures["filtering"]) == (kind, "port")
         assert report.one("TURN by UDP")["verdict"] == "pass", report.one("TURN by UDP")
+
+
+async def test_a_hub_alone_tells_the_kind(hubs, examined, tmp_path):
+    """With one UDP port, no setting but those of the lab, and nothing beside it."""
+    with Lab() as lab:
+        public = lab.place("public")
+        where = {"enter": public.enter(), "host": "0.0.0.0", "port": 8080}
+        allowed = f'["{public.address.rpartition(".")[0]}.0/24"]'  # the lab's internet is a reserved range
+        async with hubs(tmp_path / "hub", **where, PLAIT_TLS="off", PLAIT_TURN_ALLOW=allowed) as hub:
+            hub.url = f"http://{public.address}:8080"
+            cone, symmetric, blocked = await asyncio.gather(
+                *(
+                    examined("--hub", hub.url, enter=lab.place(kind, kind).enter(), PLAIT_TOKEN=hub.token())
+                    for kind in ("cone", "symmetric", "udpblock")
+                )
+            )
+    assert cone.one("NAT")["figures"]["mapping"] == "independent", cone.findings
+    assert symmetric.one("NAT")["figures"]["mapping"] == "port", symmetric.findings
+    for report in (cone, symmetric):
+        assert report.one("TURN by UDP")["verdict"] == "pass", report.findings
+    assert {each["verdict"] for each in blocked.of("UDP to")} <= {"warn", "fail"}
+    assert blocked.one("NAT")["verdict"] == "skip"

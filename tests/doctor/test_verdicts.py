@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from plait.doctor import certificate, clock, codecs, ipv6, mdns, nat, relay, servers
+from plait.doctor import certificate, clock, codecs, ipv6, mdns, mirror, nat, relay, servers
 from plait.doctor.finding import Finding, worst
 from plait.doctor.hub import credential
 from plait.rtc.stun import Answer
@@ -64,6 +64,21 @@ def test_a_symmetric_nat_needs_turn_where_there_is_none():
 def test_who_gets_in_is_said():
     said = nat.verdict("independent", "port", [nat.Seen(A, OUT)], asked=2).said
     assert "lets in only what was sent to" in said
+
+
+@pytest.mark.parametrize(
+    ("outside", "came_from", "mapping"),
+    [
+        ({OUT}, {OUT}, "independent"),
+        ({OUT}, {OUT2}, "port"),
+        ({OUT, ("203.0.113.8", 1)}, {("203.0.113.8", 1)}, "independent"),
+        ({OUT}, {("192.168.1.5", 5000)}, "unknown"),
+        ({OUT}, set(), "unknown"),
+        (set(), {OUT}, "unknown"),
+    ],
+)
+def test_a_nat_in_the_mirror_of_a_relay(outside, came_from, mapping):
+    assert mirror.judge(outside, came_from) == mapping
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

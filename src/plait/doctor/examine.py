@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from plait.doctor import camera, codecs, hub, ipv6, mdns, nat, relay, servers
+from plait.doctor import camera, codecs, hub, ipv6, mdns, mirror, nat, relay, servers
 from plait.doctor.finding import Finding, failed
 from plait.rtc import IceServer
 from plait.rtc import servers as urls
@@ -86,6 +86,10 @@ async def _network(given: list[IceServer], walking: asyncio.Task[hub.Told | Find
     known = _usable([*given, *(IceServer.from_dict(each) for each in of_hub if each.get("urls"))])
     reached, relays = await asyncio.gather(servers.ask(known), relay.ask(known))
     relayed = any(each.round_trip is not None for each in relays)
+    usable = {each.url for each in relays if each.round_trip is not None and each.transport == "udp"}
+    relay_by_udp = next((each for each in known if each.url in usable), None)
+    if reached.mapping == "unknown" and reached.seen and relay_by_udp is not None:
+        reached.mapping = await mirror.look(relay_by_udp)
     over_tcp = [] if isinstance(told, Finding) else [name for each in told.findings for name in each.figures]
     own6 = ipv6.address()
     return [
