@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from unittest.mock import patch
 
 import pytest
 
@@ -26,8 +29,11 @@ WITHIN = 20
 @asynccontextmanager
 async def house(folder, phone, **settings):
     """A hub, the phone on it, and the phone as an app sees it."""
-    async with running_hub(folder, **settings) as hub, served(phone, hub=hub), connected(hub) as home:
-        yield hub, await home.wait_for(phone.id)
+    async with running_hub(folder, **settings) as hub:
+        known = {} if hub.authority is None else {"PLAIT_CA": hub.authority.pin}
+        with patch.dict(os.environ, known):
+            async with served(phone, hub=hub), connected(hub) as home:
+                yield hub, await home.wait_for(phone.id)
 
 
 async def metrics(hub, *names: str) -> list[int]:
@@ -64,6 +70,29 @@ async def test_two_ends_that_both_need_a_relay_meet(tmp_path, hidden):
             assert relays >= 2
             assert relayed > 200_000
         # The call is over, and so are its relays, at once.
+        await counted(hub, "allocations", 0)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+async def test_two_ends_that_have_the_tcp_port_alone_meet(tmp_path, monkeypatch, transport):
+    def narrow(*, ice_servers, **_):
+        """As behind a firewall that lets out that port alone."""
+        begins = {"tcp": "turn:", "tls": "turns:"}[transport]
+        servers = []
+        for server in ice_servers:
+            urls = (url for url in server.urls if url.startswith(begins) and url.endswith("=tcp"))
+            servers.append(replace(server, urls=tuple(urls)))
+        return PeerConnection(ice_servers=servers, ice_transport_policy="relay")
+
+    monkeypatch.setattr(plait.app.negotiation, "PeerConnection", narrow)
+    phone = Phone(narrow)
+    async with house(tmp_path, phone, tls="local") as (hub, thing):
+        async with thing.call() as call, asyncio.timeout(WITHIN):
+            channel = await call.channel("echo")
+            await channel.send(bytes(10_000))
+            assert await channel.receive() == bytes(10_000)
+            for peer in (call.peer, phone.peers[0]):
+                assert await path_of(peer) == ("relay", "relay", transport)
         await counted(hub, "allocations", 0)
 
 
@@ -109,21 +138,28 @@ async def test_a_port_that_is_taken_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("authority", "tls", "urls"),
+    ("authority", "tls", "host", "port"),
     [
-        ("hub.local:8080", False, ["stun:hub.local:{}", "turn:hub.local:{}?transport=udp"]),
-        ("[fd00::1]:8080", False, ["stun:[fd00::1]:{}", "turn:[fd00::1]:{}?transport=udp"]),
-        ("192.0.2.7", True, ["stun:192.0.2.7:{}", "turn:192.0.2.7:{}?transport=udp"]),
-        ("", False, []),
-        ("a b", False, []),
-        ("evil?transport=x", False, []),
-        ("user@host", False, []),
+        ("hub.local:8080", False, "hub.local", 8080),
+        ("[fd00::1]:8443", True, "[fd00::1]", 8443),
+        ("192.0.2.7", True, "192.0.2.7", 443),
+        ("hub", False, "hub", 80),
     ],
 )
-def test_clients_find_it_where_they_found_the_hub(authority, tls, urls):
+def test_clients_find_it_where_they_found_the_hub(authority, tls, host, port):
     server = OwnServer(Settings(), [("127.0.0.1", 0)], tls=lambda: tls)
-    port = server.native.addresses[0][1]
-    assert server._urls(authority)[:2] == [url.format(port) for url in urls]
+    udp = server.native.addresses[0][1]
+    urls = [f"stun:{host}:{udp}", f"turn:{host}:{udp}?transport=udp", f"turn:{host}:{port}?transport=tcp"]
+    assert server._urls(authority) == urls + [f"turns:{host}:{port}?transport=tcp"] * tls
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "authority", ["", "a b", "evil?transport=x", "user@host", "[::1", "h:1:2", "h:123456"]
+)
+def test_a_host_header_that_is_none_gives_no_servers(authority):
+    server = OwnServer(Settings(), [("127.0.0.1", 0)], tls=bool)
+    assert server._urls(authority) == []
     server.close()
 
 

@@ -76,7 +76,11 @@ class Hub:
             properties = Properties(things, store=store, bus=bus, access=access, clients=clients)
             actions = Actions(things, store=store, access=access, clients=clients)
             self._certificates = await Keeper.open(settings)
-            self._turn = await turn.started(settings, tls=lambda: self._certificates.pair is not None)
+            self._turn = await turn.started(
+                settings,
+                tls=lambda: self._certificates.pair is not None,
+                authority=lambda: "" if self.authority is None else self.authority.pem.decode(),
+            )
             own = [] if self._turn is None else [self._turn]
             servers = IceServers(settings.ice_servers, [*own, *relays.shared(settings)])
             key = SigningKey(store.pairings.seed())

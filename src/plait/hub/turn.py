@@ -36,10 +36,10 @@ class OwnServer:
         settings: see there.
         listen: IP addresses and UDP ports.
         tls: whether the door has TLS.
+        authority: what vouches for its certificate, PEM; empty where the world's authorities do.
 
     Attributes:
-        native: for the door, which hands it TURN over TCP.
-        streams: whether the door does.
+        native: for the door, which hands it the connections that speak STUN or TURN.
 
     Raises:
         OSError: an address or a port is not to be had.
@@ -51,6 +51,7 @@ class OwnServer:
         listen: Sequence[tuple[str, int]],
         *,
         tls: Callable[[], bool],
+        authority: Callable[[], str] = str,
     ) -> None:
         secret = secrets.token_bytes(32)  # of this run: its relays end with it
         self._signer = Signer(secret, settings.turn_lifetime)
@@ -65,8 +66,8 @@ class OwnServer:
             max_rate=settings.turn_max_rate,
         )
         self._port = settings.turn_public_port or self.native.addresses[0][1]
-        self.streams = False
         self._tls = tls
+        self._authority = authority
         self._calls: set[str] = set()
         self._keeping: asyncio.TimerHandle | None = None
 
@@ -78,7 +79,8 @@ class OwnServer:
         self._calls.add(call)
         self._keep()
         username, credential = self._signer.credential(call, str(end.principal), thing)
-        return [{"urls": urls, "username": username, "credential": credential}]
+        server = {"urls": urls, "username": username, "credential": credential}
+        return [server | ({"authorities": pem} if (pem := self._authority()) else {})]
 
     def permit(self, call: str, end: Client, address: str, port: int) -> None:
         """Let relays of this end of the call send to that address, unless it is one that nobody may reach."""
@@ -116,16 +118,15 @@ class OwnServer:
         if found is None:
             return []
         host, tls = found["host"], self._tls()
+        port = int(found["port"] or (443 if tls else 80))
         urls = [f"stun:{host}:{self._port}", f"turn:{host}:{self._port}?transport=udp"]
-        if self.streams:
-            port = int(found["port"] or (443 if tls else 80))
-            urls.append(f"turn:{host}:{port}?transport=tcp")
-            if tls:
-                urls.append(f"turns:{host}:{port}?transport=tcp")
-        return urls
+        urls.append(f"turn:{host}:{port}?transport=tcp")
+        return [*urls, f"turns:{host}:{port}?transport=tcp"] if tls else urls
 
 
-async def started(settings: Settings, *, tls: Callable[[], bool]) -> OwnServer | None:
+async def started(
+    settings: Settings, *, tls: Callable[[], bool], authority: Callable[[], str]
+) -> OwnServer | None:
     """Start the hub's own server where the settings have it.
 
     Raises:
@@ -139,7 +140,7 @@ async def started(settings: Settings, *, tls: Callable[[], bool]) -> OwnServer |
         number = port or _free_port(found[0])
         listen = [(address, number) for address in found]
         try:
-            return OwnServer(settings, listen, tls=tls)
+            return OwnServer(settings, listen, tls=tls, authority=authority)
         except OSError as error:
             if port or not left:
                 cause = f"STUN and TURN: {error.strerror or error}; PLAIT_TURN_PORT chooses another port"

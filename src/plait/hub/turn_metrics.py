@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 NOW: Final = {
     "allocations": "Relayed addresses.",
     "users": "Users and things that have relayed addresses.",
+    "streams": "Connections over TCP.",
     "calls": "Calls and links that have relayed addresses, or are kept.",
 }
 
@@ -29,6 +30,7 @@ SINCE: Final = {
     "refused_expired": "Requests with credentials that have run out, or whose call is over.",
     "refused_quota": "Requests beyond a user's number of relays.",
     "refused_capacity": "Requests for which there was no port or memory.",
+    "refused_streams": "Connections for which there was no room.",
     "refused_peers": "Requests for a peer that nobody may reach.",
     "refused_candidates": "Signaled candidates that nobody may reach.",
     "refused_rate": "Datagrams beyond a user's rate.",
