@@ -254,8 +254,13 @@ class CallServers(Protocol):
         """Note that a call is over: its relays end, at once or unless it is opened again in these seconds."""
 
 
+def call_key(call: str) -> str:
+    """Return what `CallServers` knows a call by: apps may choose its id, and it must not be a link's."""
+    return f"call/{call}"
+
+
 def link_key(link: str) -> str:
-    """Return what `CallServers` knows a link by: apps may choose its id, and it must not be a call's."""
+    """Return what `CallServers` knows a link by."""
     return f"link/{link}"
 
 

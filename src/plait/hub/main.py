@@ -147,6 +147,7 @@ class Hub:
                     certificate=self._certificates.pair,
                 ),
                 plain=trust.plain(handed_out, self._certificates.tokens, to_tls),
+                turn=None if self._turn is None else self._turn.native,
             )
             metrics.clients = lambda: clients
             metrics.readings = lambda: properties.readings

@@ -6,6 +6,7 @@
 import { asPlaitError, PlaitError } from "./errors.ts";
 import type { Home } from "./home.ts";
 import type { Message } from "./messages.ts";
+import { IceServers, restartsIce } from "./servers.ts";
 import { watchSilence } from "./silence.ts";
 
 type Candidate = {
@@ -54,6 +55,7 @@ export class Leg {
   readonly channels: ReadonlyMap<string, RTCDataChannel>;
   readonly #options: LegOptions;
   readonly #unroute: () => void;
+  readonly #servers: IceServers;
   #over = false;
   /** Our candidates, until the offer that they belong to is on its way, or while the hub does not know the call. */
   #ours: Candidate[] | undefined = [];
@@ -70,6 +72,7 @@ export class Leg {
 
   constructor(options: LegOptions) {
     this.#options = options;
+    this.#servers = new IceServers(options.home, options.call, options.iceServers);
     const peer = new options.RTCPeerConnection({
       iceServers: options.iceServers,
       bundlePolicy: "max-bundle",
@@ -272,6 +275,9 @@ export class Leg {
     if (this.#over) {
       return;
     }
+    if (restartsIce(sdp, peer.remoteDescription)) {
+      await this.#servers.renew(peer);
+    }
     await peer.setRemoteDescription({ type: "offer", sdp });
     await this.#applyTheirs();
     await peer.setLocalDescription();
@@ -351,7 +357,7 @@ export class Leg {
     }
     this.#restarted = true;
     this.#within(RESTART_WITHIN, "The path to the device was lost");
-    this.peer.restartIce();
+    this.#servers.renew(this.peer).then(() => this.#over || this.peer.restartIce());
   }
 
   #within(milliseconds: number, detail: string): void {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import UNSET
 
-from plait.hub.contracts import Operation, Quiet, link_key
+from plait.hub.contracts import Operation, Quiet, call_key, link_key
 from plait.wire.errors import InvalidMessage
 from plait.wire.messages import ICE_SERVERS, new_id, response
 
@@ -54,7 +54,7 @@ class RelayServer(Protocol):
 class _Call:
     thing: str
     ends: tuple[Client, Client]
-    tag: str = field(default_factory=new_id)  # what TURN servers know it by: an app may choose a link's id
+    tag: str = field(default_factory=new_id)  # what TURN servers know it by: an app may choose its id
     ending: asyncio.TimerHandle | None = None
 
     @property
@@ -136,7 +136,7 @@ class IceServers(Quiet):
 
     def _answer(self, client: Client, message: Message) -> Message:
         asked = "" if message.call is UNSET else message.call
-        for call in (asked, link_key(asked)):
+        for call in (call_key(asked), link_key(asked)):
             known = self._calls.get(call)
             # A link without a route has nobody in it until it is opened again.
             if known is not None and known.ending is None and client in known.ends:

@@ -12,6 +12,7 @@ from plait.hub.contracts import (
     Notice,
     Operation,
     Quiet,
+    call_key,
 )
 from plait.wire.codec import Encoded
 from plait.wire.errors import Busy, Forbidden, InvalidMessage
@@ -90,29 +91,29 @@ class Signaling(Quiet):
         self._calls[call.id] = call
         for end in (client, thing):
             self._by_client.setdefault(end.id, set()).add(call.id)
-        self._servers.opened(call.id, record.id, (client, thing))
-        servers = self._servers.servers(call.id, client)
+        self._servers.opened(call_key(call.id), record.id, (client, thing))
+        servers = self._servers.servers(call_key(call.id), client)
         return response(message, output={"call": call.id, "iceServers": servers})
 
     def _request(self, client: Client, message: Message) -> Later:
         call, other = self._find(client, message)
         data = message.data
-        self._servers.heard(call.id, client, data)
+        self._servers.heard(call_key(call.id), client, data)
         if other is call.thing and not call.greeted and isinstance(data, dict):
             call.greeted = True
-            data = {**data, "iceServers": self._servers.servers(call.id, other)}
+            data = {**data, "iceServers": self._servers.servers(call_key(call.id), other)}
         return self._ask(message, call, other, data)
 
     async def _ask(self, message: Message, call: _Call, other: Client, data: Any) -> Message:
         deadline = now() + PATIENCE if message.deadline is UNSET else message.deadline
         question = other.question(SIGNAL, thing_id=call.thing_id, call=call.id, data=data)
         answer = await other.ask(question, deadline)
-        self._servers.heard(call.id, other, answer.output)
+        self._servers.heard(call_key(call.id), other, answer.output)
         return response(message, output=answer.output, call=call.id)
 
     def _notify(self, client: Client, message: Message) -> None:
         call, other = self._find(client, message)
-        self._servers.heard(call.id, client, message.data)
+        self._servers.heard(call_key(call.id), client, message.data)
         signal = notification(SIGNAL, thing_id=call.thing_id, call=call.id, data=message.data)
         other.tell(Notice(Encoded(signal)))
         if isinstance(message.data, dict) and message.data.get("type") == "bye":
@@ -127,7 +128,7 @@ class Signaling(Quiet):
 
     def _drop(self, call: _Call) -> None:
         self._forget(call)
-        self._servers.over(call.id)
+        self._servers.over(call_key(call.id))
 
     def _forget(self, call: _Call) -> None:
         self._calls.pop(call.id, None)

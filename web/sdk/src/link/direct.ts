@@ -27,16 +27,19 @@ type Signal =
 
 export interface DirectOptions {
   readonly iceServers: RTCIceServer[];
+  /** Fresh ones, for another connection. */
+  readonly renewed: () => Promise<RTCIceServer[]>;
   readonly RTCPeerConnection: typeof RTCPeerConnection;
 }
 
 /** Keeps a direct path for a link, for as long as the link lasts. */
 export class Direct {
   readonly #link: Link;
-  readonly #options: DirectOptions;
+  #options: DirectOptions;
   readonly #signals: Channel;
   #generation = 0;
   #connection: Connection | undefined;
+  #over = false;
   #wait: number = RETRY.first;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -49,6 +52,7 @@ export class Direct {
   }
 
   close(): void {
+    this.#over = true;
     clearTimeout(this.#timer);
     this.#connection?.close();
     this.#connection = undefined;
@@ -75,8 +79,15 @@ export class Direct {
   #again(): void {
     this.#link.pathLost("direct");
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#begin(), this.#wait);
+    this.#timer = setTimeout(() => this.#renew(), this.#wait);
     this.#wait = Math.min(RETRY.most, this.#wait * 2);
+  }
+
+  async #renew(): Promise<void> {
+    this.#options = { ...this.#options, iceServers: await this.#options.renewed() };
+    if (!this.#over) {
+      this.#begin();
+    }
   }
 
   #tell(generation: number, signal: Signal): void {

@@ -4,6 +4,7 @@ import { Backoff } from "../backoff.ts";
 import { PlaitError } from "../errors.ts";
 import type { Home, SessionEvent } from "../home.ts";
 import type { Message } from "../messages.ts";
+import { IceServers } from "../servers.ts";
 import type { Unsubscribe } from "../watched.ts";
 import { VERSION } from "./core/link.ts";
 import { Direct } from "./direct.ts";
@@ -41,7 +42,9 @@ export async function openLink(home: Home, thingID: string, options: LinkOptions
     const Peer = options.RTCPeerConnection ?? globalThis.RTCPeerConnection;
     if (options.direct !== false && Peer !== undefined) {
       const { iceServers = [] } = opened;
-      const direct = new Direct(link, { iceServers, RTCPeerConnection: Peer });
+      const servers = new IceServers(home, link.id, iceServers);
+      const renewed = () => servers.renewed();
+      const direct = new Direct(link, { iceServers, renewed, RTCPeerConnection: Peer });
       link.closed.then(() => direct.close());
     }
     return link;
