@@ -43,10 +43,17 @@ class Relay:
             with suppress(OSError):  # only root may have more than the kernel's limit
                 end.setsockopt(socket.SOL_SOCKET, 33, _BUFFER)  # SO_RCVBUFFORCE
             end.settimeout(5)
+        try:
+            self._set_up(port)
+        except OSError:
+            self.client.close()
+            self.peer.close()
+            raise
+
+    def _set_up(self, port: int) -> None:
         self.client.connect(("127.0.0.1", port))
         self.peer.bind(("127.0.0.1", 0))
-        relayed = self._allocate()
-        self.peer.connect(relayed)
+        self.peer.connect(self._allocate())
         address = self._xor(self.peer.getsockname())
         self._ask(_PERMIT, [(_PEER, address)])
         self._ask(_BIND, [(_CHANNEL, struct.pack("!HH", CHANNEL, 0)), (_PEER, address)])

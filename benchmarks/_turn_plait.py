@@ -1,4 +1,4 @@
-"""Our TURN server as a process of its own. Prints its UDP port; ends with its input."""
+"""Our TURN server in a process of its own, and a door for TCP. Prints its port; ends with its input."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ def main() -> None:
         allow=["127.0.0.0/8"],
         max_allocations=clients,
     )
-    print(server.addresses[0][1], flush=True)
+    port = server.addresses[0][1]
+    door = _native.Door("127.0.0.1", port, turn=server)
+    print(port, flush=True)
     sys.stdin.read()
+    door.close()
     server.close()
 
 
