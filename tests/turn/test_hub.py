@@ -124,6 +124,28 @@ async def test_relays_outlive_their_credentials_while_the_call_goes_on(tmp_path,
         await counted(hub, "allocations", 0)
 
 
+async def test_calls_go_on_where_the_server_has_ended(tmp_path):
+    phone = Phone()
+    async with house(tmp_path, phone) as (hub, thing):
+        hub._turn.close()
+        async with thing.call() as call, asyncio.timeout(WITHIN):
+            channel = await call.channel("echo")
+            await channel.send(b"directly")
+            assert await channel.receive() == b"directly"
+
+
+async def test_a_hub_that_stops_leaves_no_timers(tmp_path):
+    """A link whose app is gone may come back within two minutes; not to a hub that has stopped."""
+    async with house(tmp_path, Phone()) as (hub, thing):
+        async with connected(hub) as other:
+            opened = await other.client.request("openlink", thing_id=thing.id, input={"versions": [1]})
+            assert opened.output["iceServers"]
+        async with asyncio.timeout(WITHIN):
+            while not any(call.ending for call in hub._ice._calls.values()):  # noqa: ASYNC110 - tells nobody
+                await asyncio.sleep(0.02)
+    assert not hub._ice._calls
+
+
 async def test_a_hub_without_turn_gives_none(tmp_path):
     async with house(tmp_path, Phone(), turn=False) as (_, thing), thing.call() as call:
         assert call.ice_servers == ()

@@ -82,7 +82,7 @@ class Hub:
                 authority=lambda: "" if self.authority is None else self.authority.pem.decode(),
             )
             own = [] if self._turn is None else [self._turn]
-            servers = IceServers(settings.ice_servers, [*own, *relays.shared(settings)])
+            self._ice = servers = IceServers(settings.ice_servers, [*own, *relays.shared(settings)])
             key = SigningKey(store.pairings.seed())
             self._pairings = pairings = Pairings(
                 things,
@@ -171,6 +171,7 @@ class Hub:
             await self._certificates.stop()
             self._pairings.close()
             self.clients.close()
+            self._ice.close()
             await self._door.stop()
         finally:
             self._stop_turn()

@@ -7,6 +7,7 @@ import re
 import secrets
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from plait import _native
@@ -84,13 +85,15 @@ class OwnServer:
 
     def permit(self, call: str, end: Client, address: str, port: int) -> None:
         """Let relays of this end of the call send to that address, unless it is one that nobody may reach."""
-        self.native.permit(call, part(str(end.principal)), address, port)
+        with suppress(RuntimeError):  # it has ended: calls go on without relays
+            self.native.permit(call, part(str(end.principal)), address, port)
 
     def end_call(self, call: str) -> None:
         """End the relays of this call, and take its credentials no more."""
         if call in self._calls:
             self._calls.discard(call)
-            self.native.revoke(call)
+            with suppress(RuntimeError):  # as above
+                self.native.revoke(call)
 
     def counters(self) -> dict[str, int]:
         """Return what it has done, by name (`turn_metrics`)."""
@@ -105,8 +108,9 @@ class OwnServer:
     def _keep(self) -> None:
         """Have the credentials of the calls that are open count on, for as long as the hub says so."""
         until = time.time() + self._signer.lifetime
-        for call in self._calls:
-            self.native.keep(call, until)
+        with suppress(RuntimeError):  # as above
+            for call in self._calls:
+                self.native.keep(call, until)
         if self._keeping is not None:
             self._keeping.cancel()
         wait = self._signer.lifetime / 2
