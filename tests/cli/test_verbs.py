@@ -221,7 +221,7 @@ def test_it_is_a_program():
     assert "Missing argument 'THING'" in ran.stderr
 
 
-@pytest.mark.parametrize("verb", ["things", "get", "set", "invoke", "watch", "thing"])
+@pytest.mark.parametrize("verb", ["things", "get", "set", "invoke", "watch", "thing", "pair", "unpair"])
 def test_a_small_verb_imports_no_big_part(verb):
     source = (
         f"import sys, plait.cli.main, plait.cli.{verb}\n"

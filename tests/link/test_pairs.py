@@ -17,6 +17,7 @@ from plait.wire.errors import (
     Offline,
     PermissionExpired,
     UnknownAffordance,
+    UnknownOperation,
     UnknownThing,
 )
 
@@ -288,3 +289,10 @@ async def test_it_begins_when_both_are_there(hub):
             assert await button.peer("lamp").invoke("toggle") is True
         with pytest.raises(Offline, match="no way to urn:dev:lamp"):
             await button.peer("lamp").invoke("toggle", timeout=1)
+
+
+async def test_what_cannot_be_paired_is_told_and_nothing_is_kept(home, lamp, button, monkeypatch):
+    monkeypatch.setattr("plait.thing.service.messages.READ_IDENTITY", "unheard")  # as of an earlier release
+    with pytest.raises(UnknownOperation, match="readidentity"):
+        await pair(home, BUTTON, LAMP)
+    assert await pairings(home) == []

@@ -286,7 +286,11 @@ class Service:
     def _take(self, message: Message) -> Awaitable[None] | None:
         if message.operation == messages.READ_PROPERTY and message.message_type == "request":
             self._client.respond(message, **self._answers.read(message))  # there at once: no task for it
-        elif message.operation == messages.READ_IDENTITY and message.message_type == "request":
+        elif (
+            message.operation == messages.READ_IDENTITY
+            and message.message_type == "request"
+            and self._every is None  # what sleeps keeps no links
+        ):
             self._client.respond(message, **self._paired().identity())
         elif message.operation == messages.OPEN_LINK and message.message_type == "request":
             self._client.respond(message, **self._links.answer(message))

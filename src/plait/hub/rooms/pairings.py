@@ -185,6 +185,9 @@ class Pairings(Quiet):
                 await self._identify(self._clients.thing(thing))
             except Offline:
                 waiting.append(thing)
+            except PlaitError:
+                self._drop(pairing, f"{thing} cannot be paired")
+                raise
         self._issue(pairing)
         return response(message, output={**_told(pairing), "waiting": waiting})
 
@@ -308,6 +311,8 @@ class Pairings(Quiet):
             self._watch(pairing)
 
     def _drop(self, pairing: Pairing, reason: str) -> None:
+        if self._pairings.get((pairing.caller, pairing.thing)) is not pairing:
+            return  # it was made anew meanwhile, or is over already
         self._store.drop(pairing)
         del self._pairings[pairing.caller, pairing.thing]
         self._take_back(pairing, reason)
