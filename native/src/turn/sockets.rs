@@ -243,7 +243,10 @@ impl Relays for Sockets {
             return Err(Unavailable::Capacity);
         }
         let (first, second) = self.bind_some(ip, ports).ok_or(Unavailable::Capacity)?;
-        Ok((self.add(first)?, second.map(|second| self.add(second)).transpose()?))
+        let first = self.add(first)?;
+        let second = second.map(|second| self.add(second)).transpose();
+        let second = second.inspect_err(|_| self.close(first.relay))?;
+        Ok((first, second))
     }
 
     fn close(&mut self, relay: usize) {
