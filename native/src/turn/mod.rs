@@ -26,6 +26,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod waiting;
 mod wire;
 
 use pyo3::prelude::*;

@@ -5,13 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use polling::Events;
-
 use super::handle::{Command, Handle};
 use super::outbox::{Client, Outbox, Via};
 use super::server::{Now, Server};
 use super::sockets::{RELAY_KEYS, Sockets};
 use super::streams::{STREAM_KEYS, Streams};
+use super::waiting::Waiting;
 use crate::guard;
 use crate::net::ReadBuffers;
 
@@ -45,15 +44,16 @@ impl Thread {
     }
 
     pub fn run(mut self) {
-        let mut events = Events::new();
+        let mut waiting = Waiting::new();
+        let mut keys = Vec::new();
         self.look_at_addresses(Instant::now());
         while !self.handle.is_stopped() {
             let at = Instant::now();
             let due = [self.server.poll_timeout(at), self.streams.poll_timeout(at)];
             let wait = due.into_iter().flatten().min();
             let wait = wait.map(|at| at.saturating_duration_since(Instant::now()));
-            events.clear();
-            if let Err(error) = self.handle.poller.wait(&mut events, wait) {
+            keys.clear();
+            if let Err(error) = waiting.wait(&self.handle.poller, wait, &mut keys) {
                 tracing::error!(%error, "the TURN server cannot wait for its sockets");
                 std::thread::sleep(Duration::from_millis(10));
             }
@@ -61,7 +61,7 @@ impl Thread {
                 self.handle(command);
             }
             let again = self.streams.take_again().into_iter().map(|index| STREAM_KEYS + index);
-            for key in again.chain(events.iter().map(|event| event.key)) {
+            for key in again.chain(keys.drain(..)) {
                 // A fault in one datagram must not take the others with it.
                 let outcome = catch_unwind(AssertUnwindSafe(|| self.read(key)));
                 if let Err(panic) = outcome {
