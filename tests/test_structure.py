@@ -24,15 +24,15 @@ def test_who_may_import_whom():
     assert linted.returncode == 0, linted.stdout
 
 
-def test_only_rtc_and_the_door_touch_native_code():
-    """One asyncio face for the engine, one door for the listener; a linter of imports sees no library."""
+def test_only_rtc_the_door_and_the_relays_touch_native_code():
+    """A face for the engine, one for the door, one for TURN; a linter of imports sees no library."""
     package = ROOT / "src" / "plait"
     touching = {
         str(file.relative_to(package).parent / file.stem)
         for file in package.rglob("*.py")
         if re.search(r"plait\._native|from plait import .*_native", file.read_text())
     }
-    assert {name for name in touching if not name.startswith("rtc/")} <= {"hub/door", "hub/doorway"}
+    assert {name for name in touching if not name.startswith("rtc/")} <= {"hub/door", "hub/turn"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(ROOT)))

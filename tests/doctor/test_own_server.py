@@ -34,6 +34,7 @@ def turn_url(address):
     return f"turn:{username}:{password}@{address}"
 
 
+@pytest.mark.long
 async def test_one_server_with_two_ports_tells_the_kind(examined):
     with Lab() as lab:
         public = lab.place("public")

@@ -14,6 +14,7 @@ from plait.hub.http.page import FOLDER
 pytestmark = [
     *conditions,
     pytest.mark.browser,
+    pytest.mark.long,
     pytest.mark.timeout(120),
     pytest.mark.skipif(not (FOLDER / "index.html").is_file(), reason="the page is not built: npm run build"),
 ]
