@@ -1,4 +1,4 @@
-"""The matrix of networks: which two meet, and what must come of it."""
+"""The matrix of networks: which two meet, and what must come of it. The hub is their only server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Cell:
     device: str
     viewer: str
     way: Way = CLEAR
-    coturn: bool = True
+    coturn: bool = False
 
     def __str__(self) -> str:
         return "-".join([self.device or "public", self.viewer or "public", *self.special])
@@ -44,7 +44,7 @@ class Cell:
         """What the cell has beside its two networks, in words."""
         way = self.way
         words = [f"{way.delay * 1000:.0f} ms"] * bool(way.delay) + [f"{way.loss} % loss"] * bool(way.loss)
-        return words + [f"{way.rate}/s"] * bool(way.rate) + ["coturn"] * (self.coturn != Cell.coturn)
+        return words + [f"{way.rate}/s"] * bool(way.rate) + ["coturn"] * self.coturn
 
     @property
     def direct(self) -> bool:
@@ -73,6 +73,7 @@ MATRIX = (
     Cell(IPV6, IPV6),
     Cell(IPV6, "cone"),
     Cell("cone", IPV6),
+    Cell("symmetric", "symmetric", coturn=True),
 )
 
 SMALL = (

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from .ends import coturn
 from .house import house, now
 from .lab import Lab
 
@@ -92,6 +91,12 @@ async def hub_is_killed(home: House) -> float:
     return moment
 
 
+async def relay_is_killed(home: House) -> float:
+    """The same where the hub relays the call. Counted from its return: before that nobody relays."""
+    await hub_is_killed(home)
+    return now()
+
+
 async def hub_is_restarted(home: House) -> float:
     """The hub ends in good order, and is started again."""
     moment = now()
@@ -109,6 +114,7 @@ CHANGES = (
     Change("the device's NAT forgets its mappings", "symmetric", "symmetric", nat_forgets),
     Change("the hub is killed and started again", "cone", "cone", hub_is_killed),
     Change("the hub is restarted in good order", "cone", "cone", hub_is_restarted),
+    Change("the hub, which relays, is killed, and is back", "symmetric", "symmetric", relay_is_killed),
 )
 
 
@@ -128,8 +134,7 @@ async def run_page_change(change: Change, folder: Path) -> float:
     """
     with Lab() as lab:
         async with AsyncExitStack() as stack:
-            servers = await stack.enter_async_context(coturn(lab.place("turn"), folder))
-            home = await stack.enter_async_context(house(lab, folder, change.device, change.viewer, servers))
+            home = await stack.enter_async_context(house(lab, folder, change.device, change.viewer))
             page = await stack.enter_async_context(home.page())
             await page.get_by_test_id("live").wait_for(timeout=WITHIN * 1000)
             await page.evaluate(NOTE_FRAMES)
@@ -152,8 +157,7 @@ async def run_change(change: Change, folder: Path) -> Outcome:
     """
     with Lab() as lab:
         async with AsyncExitStack() as stack:
-            servers = await stack.enter_async_context(coturn(lab.place("turn"), folder))
-            home = await stack.enter_async_context(house(lab, folder, change.device, change.viewer, servers))
+            home = await stack.enter_async_context(house(lab, folder, change.device, change.viewer))
             viewer = await stack.enter_async_context(home.watch(link=True))
             await viewer.shown("video", after=0)
             await viewer.until(lambda: len(viewer.numbers) > 100)

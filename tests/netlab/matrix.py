@@ -30,8 +30,9 @@ HEAD = """# Networks
 
 Which path a device and a viewer find, on {count} pairs of networks, each made of Linux network namespaces
 and nftables by `tests/netlab`: `make netlab` runs all of them and writes this page. The device is a camera
-of ours, the viewer a Python program, or headless Chromium. Signals go through a hub on port 443; STUN and
-TURN come from coturn on port 443 of another public address.
+of ours, the viewer a Python program, or headless Chromium. The hub is the only server: its TCP port 443 has
+its WebSocket and TURN by TCP and TLS, its UDP port 443 STUN and TURN; "coturn" marks the pair that has coturn
+instead.
 
 | network | |
 |---|---|

@@ -19,7 +19,7 @@ NO_PATH = "no WebRTC path to it is open yet"
 async def test_pictures_where_nothing_else_gets_through_and_video_when_it_does(tmp_path):
     """No UDP, no TURN: the hub is all that the two can reach, until the device's firewall opens."""
     with Lab() as lab:
-        async with house(lab, tmp_path, "tcp443", "") as home, home.watch() as viewer:
+        async with house(lab, tmp_path, "tcp443", "", []) as home, home.watch() as viewer:
             first = await viewer.shown("pictures", after=0)
             assert first.why == NO_PATH
             began = first.at
