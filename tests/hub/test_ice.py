@@ -186,7 +186,7 @@ def test_a_signal_full_of_candidates_is_read_in_part():
         ({"turn_published": ["203.0.113.7=fd00::1"]}, "one family"),
         ({"turn_published": ["here"]}, "does not appear to be an IPv4 or IPv6 address"),
         ({"turn_allow": ["192.168.1.5/24"]}, "has host bits set"),
-        ({"turn_lifetime": 0}, "greater than or equal to 10"),
+        ({"turn_lifetime": 0}, "greater than or equal to 1"),
     ],
 )
 def test_wrong_settings_say_why(given, cause):

@@ -80,7 +80,7 @@ class TurnSettings(BaseSettings):
     turn_allow: list[Annotated[str, AfterValidator(_subnet)]] = []
     turn_max_allocations: int = Field(default=64, ge=1)
     turn_max_rate: int = Field(default=25_000_000, ge=0)
-    turn_lifetime: float = Field(default=600.0, ge=10, le=86_400)
+    turn_lifetime: float = Field(default=600.0, ge=1, le=86_400)
     turn_urls: list[Annotated[str, AfterValidator(_turn_url)]] = []
     turn_secret: SecretStr | None = None
     turn_secret_file: Path | None = None
