@@ -146,8 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_told_by_its_first_wrong_byte() {
-        for wrong in [&[0x04][..], &[0x16], &[0x80], &[0xff], b"G", &[0, 1, 0, 2], &[0, 1, 0, 0, 0x21, 0x13]]
-        {
+        for wrong in [&[0x04][..], &[0x16], &[0x80], &[0xff], &[0, 1, 0, 2], &[0, 1, 0, 0, 0x21, 0x13]] {
             for step in 1..=wrong.len() {
                 let mut framer = Framer::default();
                 let outcome: Result<(), Broken> = wrong
