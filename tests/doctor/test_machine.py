@@ -127,8 +127,9 @@ async def test_a_hub_s_own_authority_is_trusted_by_its_pin(tmp_path):
         refused = (await found("TLS", hub=hub.url, token=token))["TLS"]
         assert "plait hub ca" in refused.advice
         pinned = trust(None, hub.authority.pin)
-        findings = await found("TLS", "token", "WebSocket", hub=hub.url, token=token, ssl=pinned)
-        assert {findings[name].verdict for name in ("TLS", "token", "WebSocket")} == {"pass"}
+        names = ("TLS", "token", "WebSocket", "TURN by UDP", "TURN by TCP", "TURN by TLS")
+        findings = await found(*names, hub=hub.url, token=token, ssl=pinned)
+        assert {findings[name].verdict for name in names} == {"pass"}, findings
         other = trust(None, "sha256:" + "0" * 64)
         assert "pin" in (await found("TLS", hub=hub.url, token=token, ssl=other))["TLS"].advice
 
