@@ -115,7 +115,9 @@ async def test_a_binding_request_is_answered_however_it_is_cut(house, tls):
         pytest.param(("-t", "-S", "-y"), id="tls, from client to client"),
         pytest.param(("-t", "-c", "-m", "10", "-n", "100", "-l", "1201", "-z", "5"), id="tcp, ten clients"),
         pytest.param(
-            ("-t", "-S", "-c", "-m", "10", "-n", "100", "-l", "1203", "-z", "5"), id="tls, ten clients"
+            ("-t", "-S", "-c", "-m", "10", "-n", "100", "-l", "1203", "-z", "5"),
+            id="tls, ten clients",
+            marks=pytest.mark.long,
         ),
     ],
 )
