@@ -26,10 +26,10 @@ __all__ = [
 def generate_certificate() -> tuple[bytes, bytes]:
     """Make a self-signed certificate: (certificate, private key), both DER."""
 
-def ed25519_public(private: bytes, /) -> bytes:
-    """Return the public key of a private one of 32 bytes. Raises ValueError where it has not so many."""
+def ed25519_public(seed: bytes, /) -> bytes:
+    """Return the public key of a seed of 32 bytes. Raises ValueError where it has not so many."""
 
-def ed25519_sign(private: bytes, message: bytes, /) -> bytes:
+def ed25519_sign(seed: bytes, message: bytes, /) -> bytes:
     """Return a signature of 64 bytes."""
 
 def ed25519_verify(public: bytes, message: bytes, signature: bytes, /) -> bool:
@@ -305,18 +305,18 @@ class TurnServer:
         *,
         secret: bytes,
         realm: str,
-        relay_ports: tuple[int, int] = (0, 0),
-        published: Sequence[tuple[str, str]] = (),
-        allow: Sequence[str] = (),
+        relay_ports: tuple[int, int] = ...,
+        published: Sequence[tuple[str, str]] = ...,
+        allow: Sequence[str] = ...,
         max_allocations: int = 16,
         max_rate: int = 0,
         max_lifetime: float = 600.0,
     ) -> TurnServer:
         """Bind to IP addresses and start.
 
-        `relay_ports` are the first and last port of relayed addresses, (0, 0): whatever is free.
-        `published` has pairs (address here, 0.0.0.0 and :: for any; address that the world sees).
-        `allow` has subnets that may be peers though they are private. `max_allocations` counts per
+        `relay_ports` are the first and last port of relayed addresses, (0, 0) or absent: whatever is free.
+        `published` (none) has pairs (address here, 0.0.0.0 and :: for any; address that the world sees).
+        `allow` (none) has subnets that may be peers though they are private. `max_allocations` counts per
         user, `max_rate` is bytes a second per user, both ways together (0: no limit), `max_lifetime`
         seconds, 1 to 3600. Raises
         OSError (address or port not to be had) or ValueError, each naming the cause.

@@ -112,8 +112,8 @@ async def test_a_hub_of_only_newer_versions_says_so(who, tmp_path, monkeypatch):
 async def _refused(who, url, token, monkeypatch):
     says = greeting.hello
 
-    def hello(session, software):
-        message = says(session, software)
+    def hello(session, software, **more):
+        message = says(session, software, **more)
         message.input["protocol"] = 1
         return message
 
