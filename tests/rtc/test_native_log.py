@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from plait.rtc import PeerConnection
+from plait.rtc.native_log import Records
 
 
 async def connect():
@@ -70,3 +71,11 @@ async def test_a_module_may_be_silenced_by_itself(native, caplog):
     names = {record.name for record in caplog.records if record.levelno < logging.ERROR}
     assert any(name.startswith("plait.rtc.native.") for name in names)
     assert not any(name.startswith("plait.rtc.native.str0m") for name in names)
+
+
+def test_each_step_of_a_library_is_a_detail(caplog):
+    caplog.set_level(logging.DEBUG, "plait.rtc.native")
+    Records().handle(0, (logging.INFO, "turn_client_proto::udp", 2, "return=None"))
+    Records().handle(0, (logging.INFO, "_native::peer", 2, "connected"))
+    Records().handle(0, (logging.WARNING, "str0m::sctp", 0, "odd"))
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "INFO", "WARNING"]

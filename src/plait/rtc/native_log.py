@@ -37,6 +37,8 @@ class Records:
             LOGGER.warning("%d records of the engine were dropped: too many at once", *arguments)
             return
         level, target, peer, message = arguments
+        if level == logging.INFO and not target.startswith("_native"):
+            level = logging.DEBUG  # each step of a library is a detail here
         logger = LOGGER.getChild(target.removeprefix("_native::").replace("::", "."))
         if logger.isEnabledFor(level):
             logger.log(level, "%s", f"peer {peer}: {message}" if peer else message, extra={"peer": peer})
