@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 import structlog
@@ -62,125 +63,118 @@ class Hub:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
-        self._turn: turn.OwnServer | None = None
 
     async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._running = stack.pop_all()
+        _log.info("hub started", url=self.url, data=str(self.settings.data))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._running.aclose()
+        _log.info("hub stopped")
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """Make and start every part; they end in the opposite order, even where a later one fails."""
         settings = self.settings
         traffic = Traffic()
         metrics = Metrics(traffic)
         self.store = store = SqliteStore(settings.data, committed=metrics.committed)
-        try:
-            bus, access = LocalBus(), OwnerAccess()
-            self.clients = clients = LiveClients(bus, settings.window, store.marked, traffic)
-            things = Registry(read_description, store=store, bus=bus, access=access, clients=clients)
-            properties = Properties(things, store=store, bus=bus, access=access, clients=clients)
-            actions = Actions(things, store=store, access=access, clients=clients)
-            self._certificates = await Keeper.open(settings)
-            self._turn = await turn.started(
-                settings,
-                tls=lambda: self._certificates.pair is not None,
-                authority=lambda: "" if self.authority is None else self.authority.pem.decode(),
-            )
-            own = [] if self._turn is None else [self._turn]
-            self._ice = servers = IceServers(settings.ice_servers, [*own, *relays.shared(settings)])
-            key = SigningKey(store.pairings.seed())
-            self._pairings = pairings = Pairings(
-                things,
-                access=access,
-                clients=clients,
-                store=store.pairings,
-                trusts=store.credentials.trusts,
-                sign=key.sign,
-                public=key.public,
-            )
-            links = Links(
-                things,
-                access=access,
-                clients=clients,
-                permissions=pairings,
-                valid=store.credentials.valid,
-                servers=servers,
-            )
-            pairings.over, clients.on_revoked = links.unpaired, links.revoked
-            # The hub's rooms. A new one is a file in rooms/ and a row here.
-            rooms: tuple[Room, ...] = (
-                things,
-                properties,
-                actions,
-                History(things, store=store, access=access),
-                Events(things, store=store, bus=bus, access=access),
-                Signaling(things, access=access, clients=clients, servers=servers),
-                links,
-                pairings,
-                Pictures(things, access=access, clients=clients),
-                servers,
-            )
-            clients.rooms = rooms
-            dispatch = Dispatch(rooms)
-            for thing in things.load(store.descriptions(), store.last_values()):
-                _log.warning("a stored description is not understood", thing=thing)
-            actions.resume(store.pending_actions())
-            self._auth = Authenticator(store.credentials, settings.origins)
-            handed_out = trust.routes(self._certificates.authority)
-            app = make_app(
-                dispatch=dispatch,
-                things_known=things,
-                access=access,
-                auth=self._auth,
-                credentials=store.credentials,
-                metrics=metrics,
-                alive=lambda: store.marked("", "").future(),
-                ice_servers=servers.lend,
-                handed_out=handed_out,
-            )
+        stack.push_async_callback(store.close)
+        bus, access = LocalBus(), OwnerAccess()
+        self.clients = clients = LiveClients(bus, settings.window, store.marked, traffic)
+        things = Registry(read_description, store=store, bus=bus, access=access, clients=clients)
+        properties = Properties(things, store=store, bus=bus, access=access, clients=clients)
+        actions = Actions(things, store=store, access=access, clients=clients)
+        self._certificates = await Keeper.open(settings)
+        self._turn = own = await turn.started(
+            settings,
+            tls=lambda: self._certificates.pair is not None,
+            authority=lambda: "" if self.authority is None else self.authority.pem.decode(),
+        )
+        if own is not None:
+            stack.callback(own.close)
+            metrics.turn = own.counters
+        lenders = [*([] if own is None else [own]), *relays.shared(settings)]
+        self._ice = servers = IceServers(settings.ice_servers, lenders)
+        key = SigningKey(store.pairings.seed())
+        pairings = Pairings(
+            things,
+            access=access,
+            clients=clients,
+            store=store.pairings,
+            trusts=store.credentials.trusts,
+            sign=key.sign,
+            public=key.public,
+        )
+        links = Links(
+            things,
+            access=access,
+            clients=clients,
+            permissions=pairings,
+            valid=store.credentials.valid,
+            servers=servers,
+        )
+        pairings.over, clients.on_revoked = links.unpaired, links.revoked
+        # The hub's rooms. A new one is a file in rooms/ and a row here.
+        rooms: tuple[Room, ...] = (
+            things,
+            properties,
+            actions,
+            History(things, store=store, access=access),
+            Events(things, store=store, bus=bus, access=access),
+            Signaling(things, access=access, clients=clients, servers=servers),
+            links,
+            pairings,
+            Pictures(things, access=access, clients=clients),
+            servers,
+        )
+        clients.rooms = rooms
+        dispatch = Dispatch(rooms)
+        for thing in things.load(store.descriptions(), store.last_values()):
+            _log.warning("a stored description is not understood", thing=thing)
+        actions.resume(store.pending_actions())
+        self._auth = Authenticator(store.credentials, settings.origins)
+        handed_out = trust.routes(self._certificates.authority)
+        app = make_app(
+            dispatch=dispatch,
+            things_known=things,
+            access=access,
+            auth=self._auth,
+            credentials=store.credentials,
+            metrics=metrics,
+            alive=lambda: store.marked("", "").future(),
+            ice_servers=servers.lend,
+            handed_out=handed_out,
+        )
 
-            def opened(transport: Transport, principal: Principal) -> None:
-                Connection(transport, principal, clients, dispatch, traffic)
+        def opened(transport: Transport, principal: Principal) -> None:
+            Connection(transport, principal, clients, dispatch, traffic)
 
-            self._door = Door(
-                app,
-                authorize=self._authorize,
-                opened=opened,
-                settings=DoorSettings(
-                    host=settings.host,
-                    port=settings.port,
-                    certificate=self._certificates.pair,
-                ),
-                plain=trust.plain(handed_out, self._certificates.tokens, to_tls),
-                turn=None if self._turn is None else self._turn.native,
-            )
-            metrics.clients = lambda: clients
-            metrics.readings = lambda: properties.readings
-            metrics.waiting = lambda: store.waiting
-            metrics.door = self._door.counters
-            if self._turn is not None:
-                metrics.turn = self._turn.counters
-            await self._door.start()
-            self._revocations = await Revocations(store.credentials, clients).__aenter__()
-            self._certificates.start(self._door)
-        except BaseException:
-            self._stop_turn()
-            await store.close()
-            raise
-        _log.info("hub started", url=self.url, data=str(settings.data))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        try:
-            await self._revocations.__aexit__(*_)
-            await self._certificates.stop()
-            self._pairings.close()
-            self.clients.close()
-            self._ice.close()
-            await self._door.stop()
-        finally:
-            self._stop_turn()
-            await self.store.close()
-        _log.info("hub stopped")
-
-    def _stop_turn(self) -> None:
-        if self._turn is not None:
-            self._turn.close()
+        self._door = Door(
+            app,
+            authorize=self._authorize,
+            opened=opened,
+            settings=DoorSettings(
+                host=settings.host,
+                port=settings.port,
+                certificate=self._certificates.pair,
+            ),
+            plain=trust.plain(handed_out, self._certificates.tokens, to_tls),
+            turn=None if own is None else own.native,
+        )
+        metrics.clients = lambda: clients
+        metrics.readings = lambda: properties.readings
+        metrics.waiting = lambda: store.waiting
+        metrics.door = self._door.counters
+        stack.push_async_callback(self._door.stop)
+        stack.callback(clients.close)
+        await self._door.start()
+        stack.callback(pairings.close)
+        await stack.enter_async_context(Revocations(store.credentials, clients))
+        stack.push_async_callback(self._certificates.stop)
+        self._certificates.start(self._door)
 
     # Where it is
 
