@@ -60,9 +60,14 @@ async function watch(line, thingID) {
   const peer = new RTCPeerConnection({ iceServers: output.iceServers });
   const signal = { operation: "signal", thingID, call: output.call };
   const call = { peer, video, first, bye: "" };
+  let answered;
+  const ready = new Promise((resolve) => {
+    answered = resolve;
+  });
   line.onsignal = ({ data }) => {
     if (data.type === "bye") call.bye = data.reason || "bye";
-    else if (data.candidate) peer.addIceCandidate(data);
+    // Candidates may come before the answer that they belong to.
+    else if (data.candidate) ready.then(() => peer.addIceCandidate(data));
   };
   peer.onicecandidate = ({ candidate }) =>
     line.tell({ ...signal, data: { type: "candidate", ...(candidate?.toJSON() ?? { candidate: "" }) } });
@@ -73,6 +78,7 @@ async function watch(line, thingID) {
   await peer.setLocalDescription();
   const answer = await line.ask({ ...signal, data: { type: "offer", sdp: peer.localDescription.sdp } });
   await peer.setRemoteDescription(answer.output);
+  answered();
   call.close = () => {
     line.tell({ ...signal, data: { type: "bye" } });
     peer.close();

@@ -20,6 +20,9 @@ async function path(peer) {
 
 window.measure = async (id, within, settles) => {
   window.line ??= await plait.Line.open();
+  // The device's connection may just have been lost with its network.
+  const awake = () => line.ask({ operation: "readproperty", thingID: id, name: "state" });
+  await awake().catch(awake).catch(awake);
   const began = performance.now();
   const call = await plait.watch(line, id);
   try {

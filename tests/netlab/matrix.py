@@ -18,10 +18,10 @@ from .cells import MATRIX, Result, lab_of, once
 from .changes import CHANGES, run_change, run_page_change
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from .cells import Cell
-    from .house import House
+    from .house import Caller, House
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 KINDS = ("engine", "chromium")
@@ -97,42 +97,41 @@ def columns(cell: Cell, results: list[Result | str]) -> str:
     return f"{words}{wrong}{failed} | {' | '.join(times)}"
 
 
-async def labs() -> AsyncIterator[tuple[Cell, House]]:
-    """Yield each cell with its networks: one lab for all that differ by their NATs alone."""
-    plain = [cell for cell in MATRIX if cell.plain]
-    with tempfile.TemporaryDirectory() as folder:
-        async with lab_of(plain[0], Path(folder)) as home:
-            for cell in plain:
-                home.device.become(cell.device)
-                home.viewer.become(cell.viewer)
-                yield cell, home
-    for cell in MATRIX:
-        if not cell.plain:
-            with tempfile.TemporaryDirectory() as folder:
-                async with lab_of(cell, Path(folder)) as home:
-                    yield cell, home
+def groups() -> list[list[Cell]]:
+    """Return the cells by lab: one for all that differ by their NATs alone, which can be exchanged in it."""
+    return [[cell for cell in MATRIX if cell.plain], *([cell] for cell in MATRIX if not cell.plain)]
 
 
 async def measure(kind: str, rounds: int) -> dict[str, str]:
     """Return each cell's columns about one kind of viewer."""
     told = {}
-    async for cell, home in labs():
-        results: list[Result | str] = []
-        async with AsyncExitStack() as stack:
-            # Chromium's login is good once for each hub, and the hub is started once for each lab.
-            caller = await stack.enter_async_context(
-                home.caller() if kind == "engine" else home.browser_caller()
-            )
-            for _ in range(rounds):
-                results.append(await once(caller))
-                home.device.forget()
-                home.viewer.forget()
-        told[str(cell)] = columns(cell, results)
-        print(f"{kind}: {cell}: {told[str(cell)]}", flush=True)  # noqa: T201 - it takes minutes
-        for result in results:
-            if isinstance(result, str):
-                print(f"    {result}", flush=True)  # noqa: T201 - as above
+    for cells in groups():
+        with tempfile.TemporaryDirectory() as folder:
+            async with lab_of(cells[0], Path(folder)) as home, AsyncExitStack() as stack:
+                browser = None
+                if kind == "chromium":  # started once for a lab: the hub's link logs in once
+                    browser = await stack.enter_async_context(home.browser_caller())
+                for cell in cells:
+                    results = await calls(cell, home, browser, rounds)
+                    told[str(cell)] = columns(cell, results)
+                    failed = (result for result in results if isinstance(result, str))
+                    print(f"{kind}: {cell}: {told[str(cell)]}", *failed, sep="\n    ", flush=True)  # noqa: T201 - it takes minutes
     return told
+
+
+async def calls(cell: Cell, home: House, browser: Caller | None, rounds: int) -> list[Result | str]:
+    """Call so many times between a cell's networks."""
+    results = []
+    if cell.plain:
+        home.device.become(cell.device)
+        home.viewer.become(cell.viewer)
+    async with AsyncExitStack() as stack:
+        caller = browser or await stack.enter_async_context(home.caller())
+        for _ in range(rounds):
+            results.append(await once(caller))
+            home.device.forget()
+            home.viewer.forget()
+    return results
 
 
 async def changes(rounds: int) -> list[str]:
