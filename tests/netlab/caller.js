@@ -21,8 +21,14 @@ async function path(peer) {
 window.measure = async (id, within, settles) => {
   window.line ??= await plait.Line.open();
   // The device's connection may just have been lost with its network.
-  const awake = () => line.ask({ operation: "readproperty", thingID: id, name: "state" });
-  await awake().catch(awake).catch(awake);
+  for (let left = 60; left > 0; left -= 1) {
+    const asked = line.ask({ operation: "readpicture", thingID: id, input: { width: 64, bytes: 4096 } });
+    const why = await asked.then(() => "", String);
+    if (!why) {
+      break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
   const began = performance.now();
   const call = await plait.watch(line, id);
   try {

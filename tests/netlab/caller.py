@@ -66,7 +66,9 @@ async def main() -> None:
         tell(ready=True)
         while await loop.run_in_executor(None, sys.stdin.readline):
             try:
-                await thing.read("state")  # the device's connection may just have been lost with its network
+                # The device's connection may just have been lost with its network.
+                await thing.online(timeout=30)
+                await thing.read("state")
                 tell(**await call(thing))
             except (PlaitError, RtcError, TimeoutError) as error:
                 tell(error=f"{type(error).__name__}: {error}")
