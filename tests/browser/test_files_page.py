@@ -250,9 +250,9 @@ async def test_files_directly_by_pointer_and_keyboard(hub, shelf, tmp_path):
             "title", re.compile(r"Straight to the device: direct is open, \d+ ms")
         )
         # By keyboard.
-        await chooser(page).focus()
+        await page.wait_for_load_state("networkidle")
         async with page.expect_file_chooser() as choosing:
-            await page.keyboard.press("Enter")
+            await chooser(page).press("Enter")
         first = a_file(tmp_path, "first.bin", 3_000_000)
         await (await choosing.value).set_files(first)
         await is_over(page, first.name)

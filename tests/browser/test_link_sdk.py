@@ -17,7 +17,7 @@ from plait.cli import chromium
 from plait.gallery.shelf import Shelf
 from plait.link.direct import Direct
 from plait.testing import HubProcess, running_hub, served
-from plait.thing import Thing
+from plait.thing import Thing, prop
 from plait.wire.errors import LinkLost
 
 if TYPE_CHECKING:
@@ -40,11 +40,18 @@ pytestmark = [
 class Robot(Thing):
     """What the SDK's tests talk to."""
 
+    speed: int = prop(0)
+
     def __init__(self) -> None:
         super().__init__("urn:dev:robot")
+        self.speeds: list[int] = []
         self.links: list[Link] = []
         self.to_kill = asyncio.Event()
         self.talks: list[Talk] = []
+
+    async def set_speed(self, value: int) -> int:
+        self.speeds.append(value)
+        return min(value, 9)
 
     async def on_link(self, link: Link) -> None:
         self.links.append(link)
@@ -171,6 +178,7 @@ class Relay:
 
     def __init__(self, port: int) -> None:
         self._to = port
+        self.refuses = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -189,6 +197,9 @@ class Relay:
             writer.transport.abort()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuses:
+            writer.transport.abort()
+            return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
         for one, other in ((reader, far_writer), (far_reader, writer)):
             self._writers.add(other)
@@ -270,9 +281,14 @@ async def test_in_a_browser_over_both_paths_while_they_are_killed(tmp_path, brow
         moved = await until(lambda now: now["path"] == "direct")
         assert "direct" in moved["reason"]
         await flows()
-        # The WebSocket dies while the link is direct, and it does not matter.
+        # The WebSocket dies while the link is direct, and it does not matter: properties go directly, too.
+        relay.refuses = True
         relay.cut()
+        await until(lambda now: now["status"] != "online")
+        assert await page.evaluate("plait.write('speed', 12)") == 9
+        assert robot.speeds == [12]
         await flows()
+        relay.refuses = False
         await until(lambda now: now["status"] == "online")
         # The device's end of the direct path goes: by the hub, and directly again.
         await directs[0]._peer.close()  # no program is to do this

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from plait.link.link import Link as LinkEnd
 from plait.testing import HubProcess, connected, running_hub, served
 from plait.thing import Thing, prop
+from plait.wire import link as wire
 from plait.wire.errors import (
     InvalidValue,
     LinkLost,
@@ -363,3 +365,16 @@ async def test_properties_ride_on_a_direct_link_and_the_hub_may_be_away(tmp_path
             async with asyncio.timeout(WITHIN):
                 while (await proxy.readings())["on"].value is not True:  # noqa: ASYNC110 - the hub tells on asking
                     await asyncio.sleep(0.05)
+
+
+async def test_what_comes_after_the_end_is_dropped():
+    far, here = wire.Link(), LinkEnd("x")
+    far.open("flow")
+    far.send("flow", b"late", now=0.0)
+    packet = far.poll(0.0)
+    assert packet is not None
+    flow = here.channel("flow")
+    here.close()
+    here.receive("hub", packet)
+    with pytest.raises(LinkLost):
+        await flow.receive()

@@ -4,6 +4,7 @@ import { Call, type CallOptions } from "./call.ts";
 import type { ThingDescription } from "./description.ts";
 import type { PlaitError } from "./errors.ts";
 import type { Home } from "./home.ts";
+import type { Asking } from "./link/asking.ts";
 import type { Link } from "./link/link.ts";
 import type { LinkOptions } from "./link/open.ts";
 import type { Message } from "./messages.ts";
@@ -68,6 +69,8 @@ export class Thing {
   readonly reports = new Emitter<{ readonly name: string } & PropertyState>();
 
   readonly #home: Home;
+  /** Open links, over which some requests go. */
+  readonly #ways = new Set<Asking>();
   readonly #events = new Emitter<ThingEvent>();
   #observers = 0;
   #gone = false;
@@ -177,8 +180,12 @@ export class Thing {
    */
   async link(options: LinkOptions = {}): Promise<Link> {
     // A page without links needs none of its code.
-    const { openLink } = await import("./link/open.ts");
-    return openLink(this.#home, this.id, options);
+    const { Asking, openLink } = await import("./link/open.ts");
+    const link = await openLink(this.#home, this.id, options);
+    const way = new Asking(link, () => this.#home.now());
+    this.#ways.add(way);
+    link.closed.then(() => this.#ways.delete(way));
+    return link;
   }
 
   /** @internal The hub says what this thing is now. */
@@ -222,7 +229,11 @@ export class Thing {
   }
 
   #request(operation: string, members: Partial<Message> = {}, options?: RequestOptions): Promise<Message> {
-    return this.#home.request(operation, { thingID: this.id, ...members }, options);
+    const asked = { thingID: this.id, ...members };
+    const way = [...this.#ways].find((each) => each.takes(operation));
+    return way === undefined
+      ? this.#home.request(operation, asked, options)
+      : way.ask(operation, asked, options);
   }
 
   #confirmed(name: string, message: Message): PropertyState {

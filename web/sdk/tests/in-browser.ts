@@ -20,10 +20,12 @@ class Holed extends RTCPeerConnection {
 }
 
 let home: Home;
+let thingID: string;
 let talk: Conversation;
 
 export const test = {
   async open(thing: string): Promise<void> {
+    thingID = thing;
     home = connect({ url: location.origin });
     await home.whenReady();
     talk = new Conversation(await home.thing(thing).link({ RTCPeerConnection: Holed }));
@@ -37,6 +39,7 @@ export const test = {
     reason: talk.link.path.value.reason,
     status: home.status.value.state,
   }),
+  write: async (name: string, value: unknown) => (await home.thing(thingID).write(name, value)).value,
   finish: (): Promise<Outcome> => talk.finish(),
   paths: () => talk.paths,
   report: async (): Promise<unknown> => JSON.parse(String(await talk.link.channel("report").receive())),

@@ -4,7 +4,7 @@
  */
 
 /** Without an answer for so long, a path is left for one that answers. */
-const SILENT = 1_000;
+export const SILENT = 1_000;
 /**
  * For so long a path that had failed must have worked before it carries the link again; doubled with each failure, up
  * to `LONGEST_PROBATION`.

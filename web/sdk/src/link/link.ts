@@ -290,8 +290,8 @@ export class Link {
     }
     this.#core.rtt = strand.rtt ?? this.#core.rtt;
     let full = false;
-    for (const lane of strand.carrier.lanes) {
-      const filled = this.#fill(strand, lane);
+    for (const [way, lane] of this.#ways(strand)) {
+      const filled = this.#fill(way, lane);
       if (filled === "lost") {
         return;
       }
@@ -302,6 +302,21 @@ export class Link {
       const wait = full ? FULL_AGAIN : Math.max(1, (due ?? 0) - performance.now());
       this.#pumping = setTimeout(() => this.pump(), wait);
     }
+  }
+
+  /**
+   * Return which path takes which lane. What may be lost goes directly whenever that answers, even while the other path
+   * carries the rest: on a way that loses, what is new there is sooner than what TCP repairs in order.
+   */
+  #ways(strand: Strand): readonly (readonly [Strand, Lane])[] {
+    const { direct } = this.#strands;
+    if (strand !== direct && direct.answersNow(performance.now())) {
+      return [
+        [direct, "fast"],
+        [strand, "sure"],
+      ];
+    }
+    return (strand.carrier?.lanes ?? []).map((lane) => [strand, lane] as const);
   }
 
   #fill(strand: Strand, lane: Lane): "full" | "empty" | "lost" {
@@ -322,6 +337,7 @@ export class Link {
     if (this.#over) {
       return;
     }
+    this.#strands[name].heard = performance.now();
     for (const event of this.#core.receive(packet)) {
       this.#take(name, event);
     }

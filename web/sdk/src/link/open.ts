@@ -11,6 +11,8 @@ import { Direct } from "./direct.ts";
 import { HubCarrier, packetOf } from "./hub.ts";
 import { Link } from "./link.ts";
 
+export { Asking } from "./asking.ts";
+
 export interface LinkOptions {
   /** Look for a direct path, and move to it when it is better; true unless told otherwise. */
   readonly direct?: boolean;

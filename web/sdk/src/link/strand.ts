@@ -1,6 +1,6 @@
 /** What is known of one path of a link: whether it is there, and how it answers probes. Times are in ms. */
 
-import type { PathName, PathState } from "./better.ts";
+import { type PathName, type PathState, SILENT } from "./better.ts";
 import type { Lane } from "./core/schedule.ts";
 
 /** Probes of which a path's loss is reckoned. */
@@ -25,6 +25,8 @@ export class Strand {
   /** How often it broke or fell silent while it carried the link. */
   failures = 0;
   rtt: number | undefined;
+  /** When something last came on it. */
+  heard = Number.NEGATIVE_INFINITY;
   /** When it was last probed. */
   probed = Number.NEGATIVE_INFINITY;
   #goodSince = 0;
@@ -70,6 +72,15 @@ export class Strand {
       }
     }
     this.#answers = this.#answers.slice(-PROBES);
+  }
+
+  /**
+   * Whether it is open, has answered, and has not just fallen silent. Its probes go in order behind what is sent again, so
+   * that where much is lost they are late: whatever else has come says as well that it lives.
+   */
+  answersNow(now: number): boolean {
+    const since = Math.max(this.heard, Math.min(now, ...this.#waiting.values()));
+    return this.carrier !== undefined && this.rtt !== undefined && now - since <= SILENT;
   }
 
   /** Return what is known now; a path that has not answered for too long begins anew to be good. */
