@@ -11,6 +11,7 @@ import inspect
 import logging
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import UNSET
@@ -423,10 +424,15 @@ class Client:
         except Exception as error:  # noqa: BLE001 - whatever the owner's code raises must not end the session
             self._failed(message, error)
         else:
-            if inspect.isawaitable(result):
-                task = asyncio.ensure_future(self._handle(message, result))
+            if result is not None:
+                task = asyncio.get_running_loop().create_task(self._handle(message, result))
                 self._handlers.add(task)
-                task.add_done_callback(self._handlers.discard)
+                task.add_done_callback(partial(self._handled, result))
+
+    def _handled(self, result: Awaitable[None], task: asyncio.Future[None]) -> None:
+        self._handlers.discard(task)
+        if inspect.iscoroutine(result):  # where it was cancelled before it began, nothing has awaited it
+            result.close()
 
     async def _handle(self, message: Message, result: Awaitable[None]) -> None:
         try:

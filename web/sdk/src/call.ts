@@ -42,6 +42,8 @@ const FINAL = new Set(["unauthorized", "forbidden", "unknown-thing", "unknown-op
 
 export class Call {
   readonly state = new Watched<CallState>({ phase: "opening" });
+  /** Whether media comes; false from about a second after the last packet, long before the browser gives the path up. */
+  readonly flowing = new Watched(false);
   /** The far end's tracks; the object stays the same when the call is renewed. */
   readonly stream: MediaStream;
   /** Data channels of the current connection, by label. */
@@ -135,8 +137,15 @@ export class Call {
       onConnected: () => {
         this.#backoff.reset();
         this.state.value = { phase: "connected" };
+        this.flowing.value = true;
       },
-      onQuiet: () => this.#quiet(0, undefined),
+      onQuiet: () => {
+        this.flowing.value = false;
+        this.#quiet(0, undefined);
+      },
+      onFlowing: () => {
+        this.flowing.value = true;
+      },
       onBroken: (error) => this.#failed(leg, error),
     });
     this.#leg = leg;

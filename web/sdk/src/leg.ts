@@ -46,6 +46,8 @@ export interface LegOptions {
   readonly onConnected: () => void;
   /** Nothing comes from the device any more; it is being mended. */
   readonly onQuiet: () => void;
+  /** Something comes again. */
+  readonly onFlowing: () => void;
   /** At most once. */
   readonly onBroken: (error: PlaitError) => void;
 }
@@ -343,6 +345,7 @@ export class Leg {
     if (this.peer.connectionState === "connected") {
       clearTimeout(this.#timer);
       this.#restarted = false;
+      this.#options.onFlowing();
     }
   }
 

@@ -14,9 +14,9 @@ interface Cover {
   readonly retry?: boolean;
 }
 
-function coverFor(state: CallState, online: boolean, seen: boolean): Cover | undefined {
-  if (state.phase === "connected" && seen) {
-    // Also while the hub, which was restarted, does not know yet that the camera is there.
+function coverFor(state: CallState, online: boolean, seen: boolean, flowing: boolean): Cover | undefined {
+  if (state.phase === "connected" && seen && (online || flowing)) {
+    // Flowing: also while the hub, which was restarted, does not know yet that the camera is there.
     return undefined;
   }
   if (!online) {
@@ -61,8 +61,9 @@ function Picture({ thing, shared }: { thing: Thing; shared: SharedCall }) {
   const [muted, setMuted] = useState(true);
   const state = signalOf(call.state).value;
   const online = signalOf(thing.presence).value.state === "online";
+  const flowing = signalOf(call.flowing).value;
   const still = signalOf(call.pictures.last).value;
-  const cover = still === undefined ? coverFor(state, online, seen) : undefined;
+  const cover = still === undefined ? coverFor(state, online, seen, flowing) : undefined;
   const hasSound = call.stream.getAudioTracks().length > 0;
 
   useEffect(() => {
