@@ -3,7 +3,7 @@
 Hot paths: `wire.link` on both ends, the hub's relaying, the data channel; and how soon a link moves over.
 Messages of 100 bytes go both ways all the time, numbered and dated, over four links of one session at once
 (a link whose direct path keeps breaking trusts it less each time, for up to a minute: one alone would take a
-quarter of an hour). What is killed: the TCP connections of both ends to the hub, cut in a relay between,
+quarter of an hour). What is killed: the TCP connections of both ends to the hub, cut in a cable between,
 without a goodbye; the direct path, in turn closed as by a peer that goes, and turned into a hole that
 swallows what is sent both ways, as a network does; and the hub, by SIGKILL.
 
@@ -29,7 +29,7 @@ from benchmarks import _latest
 from benchmarks._link import ROBOT, SIZE, Flow
 from benchmarks.figures import Report, versions
 from plait import app
-from plait.testing import HubProcess
+from plait.testing import Cable, HubProcess
 from plait.wire import link as wire
 
 if TYPE_CHECKING:
@@ -47,48 +47,6 @@ RATE = 500.0
 
 STEADY = 1.0
 """Seconds between what is killed."""
-
-
-class _Relay:
-    """TCP from a port here to the hub's, that can be cut."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> str:
-        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    def cut(self) -> None:
-        for writer in tuple(self._writers):
-            writer.transport.abort()
-
-    async def close(self) -> None:
-        self._server.close()
-        self.cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        except OSError:
-            writer.transport.abort()
-            return
-        for one, other in ((reader, far_writer), (far_reader, writer)):
-            self._writers.add(other)
-            task = asyncio.create_task(self._carry(one, other))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-        writer.transport.abort()
-        self._writers.discard(writer)
 
 
 class _Hole:
@@ -188,11 +146,11 @@ async def _upgrade(robot: app.ThingProxy) -> float:
 class _Killing:
     """What is done to some links, and how soon they flowed again (milliseconds)."""
 
-    def __init__(self, hub: HubProcess, relay: _Relay, ends: list[_End]) -> None:
+    def __init__(self, hub: HubProcess, cable: Cable, ends: list[_End]) -> None:
         self.closed: list[float] = []
         self.silent: list[float] = []
         self._hub = hub
-        self._relay = relay
+        self._cable = cable
         self._ends = ends
         # One at a time: what is killed while the hub is away measures the hub's return.
         self._turn = asyncio.Lock()
@@ -215,7 +173,7 @@ class _Killing:
         for number in range(count):
             await asyncio.sleep(STEADY)
             async with self._turn:
-                self._relay.cut()
+                self._cable.cut()
                 await self._back()
             if number in at:
                 async with self._turn:
@@ -236,9 +194,8 @@ async def _torture(
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         hub = await stack.enter_async_context(HubProcess(folder))
-        relay = _Relay(hub.port)
-        url = await relay.start()
-        stack.push_async_callback(relay.close)
+        cable = await stack.enter_async_context(Cable(hub.port))
+        url = cable.url
         await stack.enter_async_context(_robot(url, hub.token(ROBOT)))
         home = await stack.enter_async_context(app.connect(url, token=hub.user_token()))
         robot = await home.wait_for(ROBOT, timeout=20)
@@ -251,7 +208,7 @@ async def _torture(
             ends.append(_End(opener, await stack.enter_async_context(opener)))
             await ends[-1].control.send(str(RATE))
         flows = [asyncio.create_task(work) for end in ends for work in (end.flow.send(), end.flow.receive())]
-        killing = _Killing(hub, relay, ends)
+        killing = _Killing(hub, cable, ends)
         await asyncio.gather(
             killing.websockets(kills, restarts), *(killing.directs(end, kills // links) for end in ends)
         )

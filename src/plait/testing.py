@@ -5,7 +5,8 @@
         async with served(lamp, hub=hub), connected(hub) as home:
             assert await home.thing("Lamp").write("on", True) is True
 
-`HubProcess` is a hub that can be killed. All this needs the extra `hub`.
+`HubProcess` is a hub that can be killed, `Cable` a connection to one that can be cut. All this needs the
+extra `hub`.
 """
 
 from __future__ import annotations
@@ -171,3 +172,72 @@ class HubProcess:
     def _make_token(self, principal: Principal) -> str:
         with open_credentials(self._folder) as credentials:
             return credentials.make_token(principal)
+
+
+class Cable:
+    """TCP to a port of this machine that can be cut, and made slow: what a hub's connections run through.
+
+    `async with Cable(hub.port) as cable: …`
+
+    Args:
+        port: where it leads, on the loopback.
+        pace: bytes a second each way; None for as many as come.
+
+    Attributes:
+        port: where it begins.
+        refuses: cut new connections at once, too.
+    """
+
+    def __init__(self, port: int, *, pace: float | None = None) -> None:
+        self.port = 0
+        self.refuses = False
+        self._to = port
+        self._pace = pace
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """The hub's address by way of it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> int:
+        """Break every connection without a word to either end; return how many there were."""
+        cut, self._writers = self._writers, set()
+        for writer in cut:
+            writer.transport.abort()
+        return len(cut) // 2
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if self.refuses:
+                raise ConnectionRefusedError
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            writer.transport.abort()
+            return
+        for one, other in ((reader, far_writer), (far_reader, writer)):
+            self._writers.add(other)
+            task = asyncio.create_task(self._carry(one, other))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                if self._pace is not None:
+                    await asyncio.sleep(len(data) / self._pace)
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
+        self._writers.discard(writer)

@@ -8,7 +8,7 @@ import re
 import sys
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -17,7 +17,7 @@ from playwright.async_api import async_playwright, expect
 import plait.gallery.shelf
 from plait.cli import chromium
 from plait.hub.http.page import FOLDER
-from plait.testing import running_hub
+from plait.testing import Cable, running_hub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,46 +52,6 @@ NOTING = """() => {
         [row.dataset.phase, row.querySelector("progress")?.value ?? null]));
     new MutationObserver(note).observe(document.body, {subtree: true, childList: true, attributes: true});
 }"""
-
-
-class Relay:
-    """TCP to the hub: slow, and cut when asked."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        self.cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def cut(self) -> None:
-        for writer in tuple(self._writers):
-            writer.transport.abort()
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        for one, other in ((reader, far_writer), (far_reader, writer)):
-            self._writers.add(other)
-            task = asyncio.create_task(self._carry(one, other))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(1 << 16):
-                await asyncio.sleep(len(data) / PACE)
-                writer.write(data)
-                await writer.drain()
-        writer.transport.abort()
-        self._writers.discard(writer)
 
 
 class Shelf:
@@ -135,7 +95,7 @@ async def shelf(hub, tmp_path):
 
 @pytest.fixture
 async def relay(hub):
-    async with Relay(int(hub.url.rpartition(":")[2])) as relay:
+    async with Cable(hub.port, pace=PACE) as relay:
         yield relay
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import async_playwright
@@ -16,7 +16,7 @@ from playwright.async_api import async_playwright
 from plait.cli import chromium
 from plait.gallery.shelf import Shelf
 from plait.link.direct import Direct
-from plait.testing import HubProcess, running_hub, served
+from plait.testing import Cable, HubProcess, running_hub, served
 from plait.thing import Thing, prop
 from plait.wire.errors import LinkLost
 
@@ -173,49 +173,6 @@ async def vitest(name: str, hub: AnyHub) -> AsyncIterator[asyncio.Task[str]]:
         await telling
 
 
-class Relay:
-    """TCP to the hub that can be cut without a goodbye."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self.refuses = False
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        self.cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def cut(self) -> None:
-        for writer in tuple(self._writers):
-            writer.transport.abort()
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.refuses:
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        for one, other in ((reader, far_writer), (far_reader, writer)):
-            self._writers.add(other)
-            task = asyncio.create_task(self._carry(one, other))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-        writer.transport.abort()
-        self._writers.discard(writer)
-
-
 @pytest.fixture
 def directs(monkeypatch):
     """The thing's ends of direct paths, which a test may kill."""
@@ -254,7 +211,7 @@ async def test_in_a_browser_over_both_paths_while_they_are_killed(tmp_path, brow
     robot = Robot()
     async with AsyncExitStack() as stack:
         hub = await stack.enter_async_context(running_hub(tmp_path / "hub"))
-        relay = await stack.enter_async_context(Relay(int(hub.url.rpartition(":")[2])))
+        relay = await stack.enter_async_context(Cable(hub.port))
         await stack.enter_async_context(served(robot, hub=hub))
         page = await browser.new_page()
         await page.route(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plait.testing import HubProcess, connected
+from plait.testing import Cable, HubProcess, connected
 from plait.wire import messages
 from plait.wire.errors import InvalidValue, PlaitError
 
@@ -42,51 +42,6 @@ def checked(tmp_path_factory):
 def plain(tmp_path_factory):
     """It, as a user compiles it."""
     return compiled(tmp_path_factory.mktemp("plain"), "-O2")
-
-
-class Cable:
-    """What a device's connections run through, so that they can be cut."""
-
-    def __init__(self, port):
-        self._to = port
-        self._writers = set()
-        self._tasks = set()
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-        self.cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def cut(self):
-        """Break every connection, without a word to either end; return how many there were."""
-        cut = len(self._writers) // 2
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-        return cut
-
-    async def _carry(self, reader, writer):
-        self._tasks.add(asyncio.current_task())
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._writers |= {writer, far_writer}
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-        self._writers -= {writer, far_writer}
-
-    async def _pump(self, reader, writer):
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.transport.abort()
 
 
 @asynccontextmanager
