@@ -24,8 +24,3 @@ def upgrade() -> None:
         sa.Column("lease", sa.Integer, nullable=False),
         sa.Column("created", sa.Integer, nullable=False),
     )
-
-
-def downgrade() -> None:
-    """Remove it."""
-    op.drop_table("pairings")
