@@ -185,7 +185,7 @@ class Live:
             while True:
                 await self._silence()
                 async for data in pictures(self._home.client, self._thing_id):
-                    if self._silent_for():
+                    if self._patience_left():
                         break  # video is back
                     if (frame := await asyncio.to_thread(jpeg.decode, data)) is not None:
                         self.why = self.why or "the video has stopped"
@@ -193,13 +193,13 @@ class Live:
         except PlaitError as error:
             self._no_pictures = error
 
-    def _silent_for(self) -> float:
-        """Return how many seconds of video's patience are left; 0 where it is silent."""
+    def _patience_left(self) -> float:
+        """Return the seconds that video has until it counts as silent; 0 where it is."""
         patience = max(SILENT, 4 * self._pause) if self._last > 0 else 0.0
         return max(0.0, self._last + patience - asyncio.get_running_loop().time())
 
     async def _silence(self) -> None:
-        while left := self._silent_for():  # noqa: ASYNC110 - so long after the last frame, which moves
+        while left := self._patience_left():  # noqa: ASYNC110 - so long after the last frame, which moves
             await asyncio.sleep(left)
 
     async def _looking(self) -> None:
