@@ -208,7 +208,12 @@ impl Relay {
                 if !self.is_asking() {
                     return None;
                 }
-                match Candidate::relayed(address, self.local, "udp") {
+                let candidate = Candidate::builder()
+                    .udp()
+                    .relayed(address, self.local)
+                    .prio(priority(self.protocol, address))
+                    .build();
+                match candidate {
                     Ok(candidate) => {
                         self.state = State::Allocated(address);
                         let origin =
@@ -356,4 +361,28 @@ fn refused(message: &[u8]) -> Option<(u16, String)> {
     let message = Message::from_bytes(message).ok()?;
     let error = message.attribute::<ErrorCode>().ok()?;
     Some((error.code(), error.reason().to_owned()))
+}
+
+/// The priority of a relay (RFC 8445, section 5.1.2.1) by how its server is reached: UDP before TCP before TLS, with
+/// libwebrtc's type preferences, so that what TCP holds back for its order is taken only where UDP does not get through.
+fn priority(protocol: &str, address: SocketAddr) -> u32 {
+    let kind = match protocol {
+        "udp" => 2,
+        "tcp" => 1,
+        _ => 0,
+    };
+    let local = if address.is_ipv6() { 65_535 } else { 65_534 };
+    kind << 24 | local << 8 | 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::priority;
+
+    #[test]
+    fn udp_before_tcp_before_tls_and_ipv6_before_ipv4() {
+        let (six, four) = ("[2001:db8::1]:9".parse().unwrap(), "192.0.2.1:9".parse().unwrap());
+        let order = [("udp", six), ("udp", four), ("tcp", six), ("tcp", four), ("tls", six), ("tls", four)];
+        assert!(order.map(|(protocol, address)| priority(protocol, address)).is_sorted_by(|a, b| a > b));
+    }
 }

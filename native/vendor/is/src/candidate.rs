@@ -849,6 +849,12 @@ impl<P> CandidateBuilder<HasProtocol<P>, NoRoute> {
 
 // Step 3: Final General Configurations and Build
 impl<P> CandidateBuilder<HasProtocol<P>, HasRoute> {
+    /// Plait: sets the priority, in place of the one by kind and order.
+    pub fn prio(mut self, prio: u32) -> Self {
+        self.prio = Some(prio);
+        self
+    }
+
     /// Consumes the builder and returns a [`Candidate`].
     pub fn build(self) -> Result<Candidate, IceError> {
         let route = &self.route_state;
