@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -19,6 +20,8 @@ from plait.hub.door import Door, DoorSettings
 from plait.transport import websocket
 from plait.wire.errors import Forbidden, Unauthorized
 from plait.wire.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+
+from .conftest import within
 
 
 async def app(scope, receive, send):
@@ -252,6 +255,7 @@ async def test_a_new_certificate_serves_new_connections_and_a_bad_one_changes_no
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 async def test_stop_says_goodbye_and_leaves_nothing_open(authority, tls):
+    gc.collect()  # what earlier tests have left
     before = descriptors()
     house = House(authority, tls)
     await house.door.start()
@@ -267,7 +271,8 @@ async def test_stop_says_goodbye_and_leaves_nothing_open(authority, tls):
         await asyncio.open_connection("127.0.0.1", port)
     assert [await codes.get() for _ in range(20)] == [(1001, "the hub is going away")] * 20
     await house.door.stop()  # once more does nothing
-    assert descriptors() == before
+    # A socket of our own clients may go a moment later.
+    await within(lambda: descriptors() <= before)
 
 
 async def test_stop_is_bounded_where_a_client_does_not_go(authority):
