@@ -70,6 +70,10 @@ class LocalNames:
         for task in self._tasks:
             task.cancel()
 
+    async def ended(self) -> None:
+        """Wait until nothing is asked any more, and what asked is closed; after `end`."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def _resolve(self, name: str, fields: list[str]) -> None:
         # In a thread: loading takes a tenth of a second.
         multicast = await asyncio.to_thread(importlib.import_module, "plait.rtc.multicast")

@@ -80,9 +80,12 @@ class Started:
             raise OSError("multicast DNS did not start") from error
 
     async def close(self) -> None:
-        """Close the sockets."""
-        await asyncio.gather(self._starting, return_exceptions=True)
-        await self.instance.async_close()
+        """Close the sockets, at once where this is cancelled (the loop ends)."""
+        try:
+            await asyncio.gather(self._starting, return_exceptions=True)
+            await self.instance.async_close()
+        finally:
+            self.instance.zeroconf.engine.close()
 
 
 @dataclass

@@ -374,6 +374,7 @@ class PeerConnection(Told):
             return
         self._native.close()
         await self.closed()
+        await self._names.ended()
 
     async def __aenter__(self) -> Self:
         return self
