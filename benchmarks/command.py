@@ -5,6 +5,10 @@ synchronous=FULL before it hands it on and again before it answers. The value, i
 of JSON each. Beside them, in the same rounds: a bare picows echo of 200 bytes; and `commit_p50`, one of the
 two commits that an action waits for, timed in the hub while those actions ran.
 
+While the disk works both cores sleep, and a core that slept for 300 us answers later than one that was busy
+just now: a bare echo takes half as long again. So the echo and the read are taken once more with a pause of a
+commit before each, which is how the two legs of an action find their cores.
+
 Where there are two cores, the hub and the echo's server have one, and those who ask and answer them the
 other: every message crosses. Left alone, the system puts the two ends of the echo on one core and moves the
 three of the read about, so that the two could not be compared.
@@ -106,10 +110,12 @@ async def _commit(hub: asyncio.subprocess.Process) -> float:
     return float((await _line(hub, b"commit ")).split()[1])
 
 
-async def _median(trip: Callable[[], Awaitable[Any]], count: int) -> float:
-    """Return the median time of so many trips, one after another, in microseconds."""
+async def _median(trip: Callable[[], Awaitable[Any]], count: int, *, pause: float = 0) -> float:
+    """Return the median time of so many trips, with a pause before each in seconds, in microseconds."""
     times = []
     for _ in range(count):
+        if pause:
+            await asyncio.sleep(pause)
         began = time.perf_counter()
         await trip()
         times.append(time.perf_counter() - began)
@@ -133,13 +139,14 @@ async def _measure(report: Report, folder: Path, *, rounds: int, count: int) -> 
         home = await stack.enter_async_context(app.connect(url, token=user_token))
         lamp = await home.wait_for(LAMP, timeout=20)
         await lamp.online(timeout=20)
-        taken: dict[str, list[float]] = {"echo": [], "read": [], "action": []}
         commits = []
         trips: dict[str, Callable[[], Awaitable[Any]]] = {
             "echo": echoed.trip,
             "read": lambda: lamp.read("text"),
             "action": lambda: lamp.invoke("repeat", text=TEXT),
         }
+        taken: dict[str, list[float]] = {name: [] for name in trips}
+        rested: dict[str, list[float]] = {"echo": [], "read": []}
         for trip in trips.values():
             await _median(trip, count // 5)
         await _commit(hub)
@@ -147,17 +154,26 @@ async def _measure(report: Report, folder: Path, *, rounds: int, count: int) -> 
             for name, trip in trips.items():
                 taken[name].append(await _median(trip, count))
             commits.append(await _commit(hub))
+            for name, times in rested.items():
+                times.append(await _median(trips[name], count // 2, pause=commits[-1] / 1e6))
     peers = {"picows echo": taken["echo"]}
+    after = {"picows echo after a pause": rested["echo"]}
     report.add("command.rtt_p50", "us", taken["read"], peers=peers)
-    report.add("command.journaled_rtt_p50", "us", taken["action"], peers=peers)
+    report.add("command.rested_rtt_p50", "us", rested["read"], peers=after)
+    report.add("command.journaled_rtt_p50", "us", taken["action"], peers=peers | after)
     report.add("command.commit_p50", "us", commits)
-    read, echo = (
-        statistics.median(trip + 2 * commit for trip, commit in zip(trips, commits, strict=True))
-        for trips in (taken["read"], [5 * echo for echo in taken["echo"]])
-    )
-    report.notes.append(
-        f"an action's two commits take {read:.0f} us together with a read, {echo:.0f} with five echoes"
-    )
+    for kind, reads, echoes in (
+        ("", taken["read"], taken["echo"]),
+        (" after a pause", rested["read"], rested["echo"]),
+    ):
+        read, echo = (
+            statistics.median(trip + 2 * commit for trip, commit in zip(trips, commits, strict=True))
+            for trips in (reads, [5 * echo for echo in echoes])
+        )
+        report.notes.append(
+            f"an action's two commits take {read:.0f} us together with a read{kind}, "
+            f"{echo:.0f} with five echoes{kind}"
+        )
 
 
 def run(quick: bool) -> Report:
