@@ -211,7 +211,7 @@ async def test_a_device_that_ignores_the_word_is_cut_by_the_other(home, hub, lam
     peer = button.peer("lamp")
     link = await peer.linked(timeout=WITHIN)
     await direct(link)
-    monkeypatch.setattr("plait.thing.pairs.Pairs.take", _but(button, "plait.thing.pairs.Pairs.take"))
+    monkeypatch.setattr("plait.thing.pairing.pairs.Pairs.take", _but(button))
     monkeypatch.setattr("plait.link.opener.LinkOpener.take", lambda *_: None)
     await unpair(home, BUTTON, LAMP)
     async with asyncio.timeout(WITHIN):
@@ -223,9 +223,9 @@ async def test_a_device_that_ignores_the_word_is_cut_by_the_other(home, hub, lam
     assert lamp.presses == 0
 
 
-def _but(thing, name):
+def _but(thing):
     """What a method does, but for one thing, which ignores it."""
-    from plait.thing.pairs import Pairs
+    from plait.thing.pairing.pairs import Pairs
 
     take = Pairs.take
     return lambda pairs, told: None if pairs._thing is thing else take(pairs, told)

@@ -14,7 +14,7 @@ from plait.rtc import PeerConnection, SessionDescription
 from plait.rtc.ed25519 import SigningKey
 from plait.testing import connected, running_hub
 from plait.thing import Thing, action, prop, serve
-from plait.thing.doorbell import ring
+from plait.thing.pairing.doorbell import ring
 from plait.wire.errors import Busy, Forbidden, InvalidMessage, LinkLost, PermissionExpired
 from plait.wire.grant import seal, unseal
 

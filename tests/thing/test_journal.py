@@ -10,8 +10,8 @@ import pytest
 
 from plait.thing import Thing, action
 from plait.thing.answers import Answers
-from plait.thing.journal import KEPT, Journal
-from plait.thing.state_file import StateFile
+from plait.thing.kept.file import StateFile
+from plait.thing.kept.journal import KEPT, Journal
 from plait.wire.errors import Busy
 from plait.wire.messages import INVOKE_ACTION, Message
 
@@ -20,8 +20,8 @@ import asyncio, sys
 from pathlib import Path
 from plait.thing import Thing, action
 from plait.thing.answers import Answers
-from plait.thing.journal import Journal
-from plait.thing.state_file import StateFile
+from plait.thing.kept.journal import Journal
+from plait.thing.kept.file import StateFile
 from plait.wire.messages import INVOKE_ACTION, Message
 
 class Door(Thing):

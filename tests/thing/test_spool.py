@@ -13,10 +13,10 @@ from plait.testing import HubProcess, connected, running_hub
 from plait.thing import Thing, event, prop, serve
 from plait.thing.clock import Clock
 from plait.thing.errors import SpoolFull
-from plait.thing.folder import folder_of
-from plait.thing.spool import ROW, Spool
+from plait.thing.kept.file import StateFile
+from plait.thing.kept.folder import folder_of
+from plait.thing.kept.spool import ROW, Spool
 from plait.thing.state import state_of
-from plait.thing.state_file import StateFile
 from plait.wire.messages import OBSERVE_PROPERTY, SUBSCRIBE_EVENT, now
 
 METER = """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from plait.thing.definition import Action
-    from plait.thing.journal import Journal
+    from plait.thing.kept.journal import Journal
     from plait.thing.state import Reading
     from plait.thing.thing import Thing
     from plait.wire.messages import Message

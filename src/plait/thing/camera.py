@@ -12,8 +12,8 @@ from msgspec import Meta
 from plait.media import Fanout, Source, SourceError, Stills, Viewer, profiles
 from plait.rtc import IceCandidate, IceServer, NegotiationError, PeerConnection, SessionDescription
 from plait.thing.affordances import event, prop
+from plait.thing.kept.certificate import certificate_of
 from plait.thing.offers import Offers
-from plait.thing.state_folder import certificate_of
 from plait.thing.thing import Thing
 from plait.wire.errors import ActionFailed, InvalidMessage, UnknownOperation
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from plait.link.link import Link
     from plait.thing.answers import Answers
     from plait.thing.over_link import OverLink
-    from plait.thing.pairs import Pairs
+    from plait.thing.pairing.pairs import Pairs
     from plait.thing.thing import Thing
     from plait.transport.client import Client
     from plait.wire.grant import Grant

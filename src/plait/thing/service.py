@@ -13,7 +13,7 @@ from msgspec import UNSET
 from plait import __version__
 from plait.thing.answers import Answers
 from plait.thing.call import Calls
-from plait.thing.folder import folder_of
+from plait.thing.kept.folder import folder_of
 from plait.thing.links import Links
 from plait.thing.pictures import Pictures
 from plait.thing.state import state_of
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from plait.thing.pairs import Pairs
-    from plait.thing.spool import Spool
-    from plait.thing.state_file import StateFile
+    from plait.thing.kept.file import StateFile
+    from plait.thing.kept.spool import Spool
+    from plait.thing.pairing.pairs import Pairs
     from plait.thing.thing import Thing
     from plait.transport.client import State
     from plait.transport.trust import Trust
@@ -158,9 +158,9 @@ class Service:
         """Open what outlives the process, where there is a folder for it."""
         if self._folder is None:
             return None
-        from plait.thing.journal import Journal  # noqa: PLC0415 - SQLite is for those who have a folder
-        from plait.thing.spool import Spool  # noqa: PLC0415 - as above
-        from plait.thing.state_file import StateFile  # noqa: PLC0415 - as above
+        from plait.thing.kept.file import StateFile  # noqa: PLC0415 - as above
+        from plait.thing.kept.journal import Journal  # noqa: PLC0415 - SQLite is for those who have a folder
+        from plait.thing.kept.spool import Spool  # noqa: PLC0415 - as above
 
         file = StateFile(folder_of(self._thing.id, self._folder) / "state.db")
         self._spool = Spool(file, clock=self._state.clock, send=self._send, room=self._has_room)
@@ -174,7 +174,7 @@ class Service:
 
     def _paired(self) -> Pairs:
         if self._pairs is None:
-            from plait.thing.pairs import Pairs  # noqa: PLC0415 - it brings the engine, for who is paired
+            from plait.thing.pairing.pairs import Pairs  # noqa: PLC0415 - it brings the engine, for who is paired
 
             self._pairs = Pairs(self._thing, self._client, self._links, self._state.clock, self._folder)
         return self._pairs

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from plait.link.link import Link
     from plait.thing.call import Call
-    from plait.thing.peers import Peer
+    from plait.thing.pairing.peers import Peer
     from plait.thing.runner import Options
     from plait.wire.description import (
         Description,
@@ -164,7 +164,7 @@ class Thing:
         Args:
             name: the other's id, or the last part of it: `lamp` for `urn:dev:lamp`.
         """
-        from plait.thing.peers import peers_of  # noqa: PLC0415 - a thing without pairs needs none of it
+        from plait.thing.pairing.peers import peers_of  # noqa: PLC0415 - a thing without pairs needs none of it
 
         return peers_of(self).peer(name)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from plait.thing.doorbell import Doorbell
-from plait.thing.grants import Grants
-from plait.thing.peers import peers_of
+from plait.thing.pairing.doorbell import Doorbell
+from plait.thing.pairing.grants import Grants
+from plait.thing.pairing.peers import peers_of
 from plait.wire import messages
 
 if TYPE_CHECKING:

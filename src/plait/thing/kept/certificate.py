@@ -1,4 +1,4 @@
-"""What a thing keeps for life, in a folder of its user's: its DTLS certificate."""
+"""What a thing keeps for life: its DTLS certificate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from plait.rtc import Certificate
-from plait.thing.folder import folder_of
+from plait.thing.kept.folder import folder_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ import msgspec
 
 from plait.rtc import Certificate
 from plait.rtc.ed25519 import verify
-from plait.thing.folder import folder_of
-from plait.thing.state_folder import certificate_of
+from plait.thing.kept.certificate import certificate_of
+from plait.thing.kept.folder import folder_of
 from plait.wire.errors import Forbidden, InvalidMessage, PermissionExpired
 from plait.wire.grant import unseal
 

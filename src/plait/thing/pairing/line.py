@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from plait.link.opener import LinkOpener
 from plait.link.pinning import Pinned
-from plait.thing.doorbell import ring
+from plait.thing.pairing.doorbell import ring
 from plait.transport.reconnect import Backoff
 from plait.wire.errors import LinkLost, PlaitError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from plait.link.asking import Asking
     from plait.link.link import Link
-    from plait.thing.grants import Grants
+    from plait.thing.pairing.grants import Grants
     from plait.transport.client import Client
     from plait.wire.grant import Grant
     from plait.wire.messages import Message

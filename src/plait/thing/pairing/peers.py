@@ -24,7 +24,7 @@ import msgspec
 
 from plait.link.changes import Change, Changes
 from plait.link.consumed import PATIENCE, ConsumedThing
-from plait.thing.line import Line
+from plait.thing.pairing.line import Line
 from plait.wire import messages
 from plait.wire.codec import convert
 from plait.wire.errors import Forbidden, Offline, PlaitError, UnknownThing
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from plait.link.asking import Asking
     from plait.link.link import Link
     from plait.link.opener import LinkOpener
-    from plait.thing.grants import Grants
+    from plait.thing.pairing.grants import Grants
     from plait.thing.thing import Thing
     from plait.transport.client import Client, State
     from plait.wire.grant import Grant

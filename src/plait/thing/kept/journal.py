@@ -18,7 +18,7 @@ from plait.wire.errors import ActionFailed, OutcomeUnknown, PlaitError, Problem,
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from plait.thing.state_file import StateFile
+    from plait.thing.kept.file import StateFile
 
 KEPT: Final = 1024
 """How many of the latest actions are remembered."""

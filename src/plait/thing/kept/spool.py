@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from plait.thing.clock import Clock
-    from plait.thing.state_file import StateFile
+    from plait.thing.kept.file import StateFile
     from plait.wire.codec import Encoded
 
 LIMIT: Final = 64 << 20
