@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks._turn_client import CHANNEL, Relay
 from benchmarks.figures import Report
-from plait.hub.relay_credentials import Signer
+from plait.hub.turn.credentials import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

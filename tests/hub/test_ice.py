@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import pytest
 from pydantic import ValidationError
 
-from plait.hub.relay_credentials import Signer
 from plait.hub.rooms.ice import candidates
 from plait.hub.settings import Settings
+from plait.hub.turn.credentials import Signer
 from plait.wire.errors import InvalidMessage
 
 from .conftest import LAMP, App, within
@@ -85,7 +85,7 @@ async def test_a_restart_gets_fresh_credentials(device, app, monkeypatch):
     opened = (await app.ask("opencall")).output
     first = parts(opened["iceServers"])
     later = time.time() + 500
-    monkeypatch.setattr("plait.hub.relay_credentials.time.time", lambda: later)
+    monkeypatch.setattr("plait.hub.turn.credentials.time.time", lambda: later)
     for end in (app.client, device.client):
         fresh = (await end.request("iceservers", call=opened["call"])).output
         renewed = parts(fresh["iceServers"])

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from plait import _native
-from plait.hub.relay_credentials import Signer
+from plait.hub.turn.credentials import Signer
 
 from .client import BINDING, RELAYED, client
 

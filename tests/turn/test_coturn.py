@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 import plait.app.negotiation
-from plait.hub.relay_credentials import Signer
+from plait.hub.turn.credentials import Signer
 from plait.rtc import PeerConnection
 from plait.testing import connected, running_hub, served
 

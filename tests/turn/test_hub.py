@@ -13,11 +13,11 @@ from unittest.mock import patch
 import pytest
 
 import plait.app.negotiation
-from plait.hub import turn_metrics
 from plait.hub.metrics import Metrics
 from plait.hub.outbox import Traffic
 from plait.hub.settings import Settings
-from plait.hub.turn import OwnServer
+from plait.hub.turn import metrics as turn_metrics
+from plait.hub.turn.own_server import OwnServer
 from plait.rtc import PeerConnection
 from plait.testing import connected, running_hub, served
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from plait.hub import relays, turn
 from plait.hub.access import OwnerAccess
 from plait.hub.affordances import read_description
 from plait.hub.auth import Authenticator
@@ -35,6 +34,7 @@ from plait.hub.rooms.signaling import Signaling
 from plait.hub.settings import Settings
 from plait.hub.store.sqlite import SqliteStore
 from plait.hub.tls.keeper import Keeper
+from plait.hub.turn import own_server, shared_secret
 from plait.rtc.ed25519 import SigningKey
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Hub:
         properties = Properties(things, store=store, bus=bus, access=access, clients=clients)
         actions = Actions(things, store=store, access=access, clients=clients)
         self._certificates = await Keeper.open(settings)
-        self._turn = own = await turn.started(
+        self._turn = own = await own_server.started(
             settings,
             tls=lambda: self._certificates.pair is not None,
             authority=lambda: "" if self.authority is None else self.authority.pem.decode(),
@@ -96,7 +96,7 @@ class Hub:
         if own is not None:
             stack.callback(own.close)
             metrics.turn = own.counters
-        lenders = [*([] if own is None else [own]), *relays.shared(settings)]
+        lenders = [*([] if own is None else [own]), *shared_secret.shared(settings)]
         self._ice = servers = IceServers(settings.ice_servers, lenders)
         key = SigningKey(store.pairings.seed())
         pairings = Pairings(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from plait.hub.turn_settings import TurnSettings
+from plait.hub.turn.settings import TurnSettings
 
 
 def default_folder() -> Path:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from plait import _native
-from plait.hub.relay_credentials import Signer, part
+from plait.hub.turn.credentials import Signer, part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

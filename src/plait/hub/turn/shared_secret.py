@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from plait.hub.relay_credentials import Signer
+from plait.hub.turn.credentials import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
