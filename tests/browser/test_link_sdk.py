@@ -17,7 +17,7 @@ from plait.cli import chromium
 from plait.gallery.shelf import Shelf
 from plait.link.direct import Direct
 from plait.testing import Cable, HubProcess, running_hub, served
-from plait.thing import Thing, prop
+from plait.thing import Thing, action, event, prop
 from plait.wire.errors import LinkLost
 
 if TYPE_CHECKING:
@@ -41,10 +41,22 @@ class Robot(Thing):
     """What the SDK's tests talk to."""
 
     speed: int = prop(0)
+    bumped = event(int)
+
+    @action(idempotent=True)
+    async def bump(self, number: int) -> int:
+        self.bumped.emit(number)
+        return number
+
+    @action
+    async def jump(self) -> int:
+        self.jumps += 1
+        return self.jumps
 
     def __init__(self) -> None:
         super().__init__("urn:dev:robot")
         self.speeds: list[int] = []
+        self.jumps = 0
         self.links: list[Link] = []
         self.to_kill = asyncio.Event()
         self.talks: list[Talk] = []
@@ -238,15 +250,23 @@ async def test_in_a_browser_over_both_paths_while_they_are_killed(tmp_path, brow
         moved = await until(lambda now: now["path"] == "direct")
         assert "direct" in moved["reason"]
         await flows()
-        # The WebSocket dies while the link is direct, and it does not matter: properties go directly, too.
+        assert await page.evaluate("plait.invoke('bump', {number: 0})") == 0
+        # The WebSocket dies while the link is direct: the thing is asked, and heard, all the same.
         relay.refuses = True
         relay.cut()
         await until(lambda now: now["status"] != "online")
         assert await page.evaluate("plait.write('speed', 12)") == 9
         assert robot.speeds == [12]
+        assert await page.evaluate("plait.invoke('bump', {number: 1})") == 1
+        await page.wait_for_function("plait.events().includes(1)")
+        # What must be done once is not: the hub's journal says that it was.
+        refused = "plait.invoke('jump', undefined, 200).catch(error => error.code)"
+        assert await page.evaluate(refused) == "timeout"
+        assert robot.jumps == 0
         await flows()
         relay.refuses = False
         await until(lambda now: now["status"] == "online")
+        assert await page.evaluate("plait.invoke('jump')") == 1
         # The device's end of the direct path goes: by the hub, and directly again.
         await directs[0]._peer.close()  # no program is to do this
         await until(lambda now: now["path"] == "hub")
@@ -262,7 +282,10 @@ async def test_in_a_browser_over_both_paths_while_they_are_killed(tmp_path, brow
         await flows()
         await page.evaluate("plait.swallow(false)")
         await until(lambda now: now["path"] == "direct")
+        assert await page.evaluate("plait.invoke('bump', {number: 2})") == 2
+        await page.wait_for_function("plait.events().includes(2)")
         outcome = await asyncio.wait_for(page.evaluate("plait.finish()"), 30)
+        assert await page.evaluate("plait.events()") == [0, 1, 2]
         paths = await page.evaluate("plait.paths()")
         report = await asyncio.wait_for(page.evaluate("plait.report()"), 30)
         await page.evaluate("plait.close()")

@@ -210,10 +210,8 @@ export class Home {
         }
         break;
       case "observeproperty":
-        thing?.reported(message.name ?? "", message.value, message.timestamp);
-        break;
       case "subscribeevent":
-        thing?.happened(message.name ?? "", message.data, message.timestamp);
+        thing?.told(message);
         break;
       case "signal":
       case "link":

@@ -4,11 +4,12 @@ import { Call, type CallOptions } from "./call.ts";
 import type { ThingDescription } from "./description.ts";
 import type { PlaitError } from "./errors.ts";
 import type { Home } from "./home.ts";
-import type { Asking } from "./link/asking.ts";
 import type { Link } from "./link/link.ts";
+import type { Linked, Watcher } from "./link/linked.ts";
 import type { LinkOptions } from "./link/open.ts";
 import type { Message } from "./messages.ts";
 import type { RequestOptions } from "./requests.ts";
+import { microseconds } from "./time.ts";
 import { Emitter, type Unsubscribe, Watched } from "./watched.ts";
 
 export interface Presence {
@@ -69,8 +70,8 @@ export class Thing {
   readonly reports = new Emitter<{ readonly name: string } & PropertyState>();
 
   readonly #home: Home;
-  /** Open links, over which some requests go. */
-  readonly #ways = new Set<Asking>();
+  /** Open links, over which some requests go; undefined before the first. */
+  #linked: Linked | undefined;
   readonly #events = new Emitter<ThingEvent>();
   #observers = 0;
   #gone = false;
@@ -113,6 +114,7 @@ export class Thing {
     this.#observers += 1;
     if (this.#observers === 1) {
       this.#observe();
+      this.#linked?.watch(true);
     }
     let ended = false;
     return () => {
@@ -121,6 +123,7 @@ export class Thing {
         this.#observers -= 1;
         if (this.#observers === 0) {
           this.#quietly(this.#request("unobserveallproperties"));
+          this.#rest();
         }
       }
     };
@@ -131,6 +134,7 @@ export class Thing {
     const off = this.#events.on(listener);
     if (this.#events.size === 1) {
       this.#quietly(this.#request("subscribeallevents"));
+      this.#linked?.watch(true);
     }
     let ended = false;
     return () => {
@@ -139,6 +143,7 @@ export class Thing {
         off();
         if (this.#events.size === 0) {
           this.#quietly(this.#request("unsubscribeallevents"));
+          this.#rest();
         }
       }
     };
@@ -180,11 +185,10 @@ export class Thing {
    */
   async link(options: LinkOptions = {}): Promise<Link> {
     // A page without links needs none of its code.
-    const { Asking, openLink } = await import("./link/open.ts");
+    const { Asking, Linked, openLink } = await import("./link/open.ts");
     const link = await openLink(this.#home, this.id, options);
-    const way = new Asking(link, () => this.#home.now());
-    this.#ways.add(way);
-    link.closed.then(() => this.#ways.delete(way));
+    this.#linked ??= new Linked(this.#watcher());
+    this.#linked.add(new Asking(link, () => this.#home.now()), link.closed);
     return link;
   }
 
@@ -197,7 +201,7 @@ export class Thing {
     this.description.value = description;
     this.presence.value = presence;
     if (Object.keys(properties).length > 0) {
-      this.values.value = { ...this.values.value, ...properties };
+      this.#learn(properties);
     }
   }
 
@@ -207,15 +211,13 @@ export class Thing {
     this.presence.value = { state: "offline", since: new Date(this.#home.now()).toISOString() };
   }
 
-  /** @internal A property was reported. */
-  reported(name: string, value: unknown, timestamp = new Date(this.#home.now()).toISOString()): void {
-    this.values.value = { ...this.values.value, [name]: { value, timestamp } };
-    this.reports.emit({ name, value, timestamp });
-  }
-
-  /** @internal An event came. */
-  happened(name: string, data: unknown, timestamp = new Date(this.#home.now()).toISOString()): void {
-    this.#events.emit({ name, data, timestamp });
+  /** @internal The hub tells of a value or an event. */
+  told(message: Message): void {
+    if (this.#linked === undefined) {
+      this.#tell(message);
+    } else {
+      this.#linked.byHub(message);
+    }
   }
 
   /** @internal A new session knows nothing of what the old one had subscribed to. */
@@ -230,10 +232,65 @@ export class Thing {
 
   #request(operation: string, members: Partial<Message> = {}, options?: RequestOptions): Promise<Message> {
     const asked = { thingID: this.id, ...members };
-    const way = [...this.#ways].find((each) => each.takes(operation));
+    const way = this.#linked?.way(operation, this.description.value.actions?.[members.name ?? ""]);
     return way === undefined
       ? this.#home.request(operation, asked, options)
       : way.ask(operation, asked, options);
+  }
+
+  get #watched(): boolean {
+    return this.#observers > 0 || this.#events.size > 0;
+  }
+
+  #rest(): void {
+    if (!this.#watched) {
+      this.#linked?.watch(false);
+    }
+  }
+
+  #watcher(): Watcher {
+    return {
+      id: this.id,
+      watched: () => this.#watched,
+      hubIsThere: () => this.#home.online,
+      tell: (message) => this.#tell(message),
+      catchUp: (states) => {
+        for (const [name, { value, timestamp }] of Object.entries(states)) {
+          if (this.#isNewer(name, timestamp)) {
+            this.#reported(name, value, timestamp);
+          }
+        }
+      },
+    };
+  }
+
+  /** A value or an event came, for the first time. */
+  #tell({ operation, name = "", value, data, timestamp }: Message): void {
+    const time = timestamp ?? new Date(this.#home.now()).toISOString();
+    if (operation === "observeproperty") {
+      this.#reported(name, value, time);
+    } else {
+      this.#events.emit({ name, data, timestamp: time });
+    }
+  }
+
+  #reported(name: string, value: unknown, timestamp: string): void {
+    this.values.value = { ...this.values.value, [name]: { value, timestamp } };
+    this.reports.emit({ name, value, timestamp });
+  }
+
+  #isNewer(name: string, timestamp: string): boolean {
+    const known = this.values.value[name];
+    return known === undefined || microseconds(timestamp) > microseconds(known.timestamp);
+  }
+
+  /** Take last known values from the hub; what came over a link may be newer. */
+  #learn(states: Readonly<Record<string, PropertyState>>): void {
+    const entries = Object.entries(states);
+    const news = this.#linked?.tells
+      ? entries.filter(([name, { timestamp }]) => this.#isNewer(name, timestamp))
+      : entries;
+    this.values.value = { ...this.values.value, ...Object.fromEntries(news) };
   }
 
   #confirmed(name: string, message: Message): PropertyState {
@@ -250,8 +307,7 @@ export class Thing {
   #observe(): void {
     this.#quietly(
       this.#request("observeallproperties").then(({ value }) => {
-        const states = (value ?? {}) as Readonly<Record<string, PropertyState>>;
-        this.values.value = { ...this.values.value, ...states };
+        this.#learn((value ?? {}) as Readonly<Record<string, PropertyState>>);
       }),
     );
   }

@@ -22,12 +22,15 @@ class Holed extends RTCPeerConnection {
 let home: Home;
 let thingID: string;
 let talk: Conversation;
+/** What the thing has told of its events. */
+const events: unknown[] = [];
 
 export const test = {
   async open(thing: string): Promise<void> {
     thingID = thing;
     home = connect({ url: location.origin });
     await home.whenReady();
+    home.thing(thing).events(({ data }) => events.push(data));
     talk = new Conversation(await home.thing(thing).link({ RTCPeerConnection: Holed }));
   },
   swallow(yes: boolean): void {
@@ -40,6 +43,9 @@ export const test = {
     status: home.status.value.state,
   }),
   write: async (name: string, value: unknown) => (await home.thing(thingID).write(name, value)).value,
+  invoke: (name: string, input?: unknown, timeout = 10_000) =>
+    home.thing(thingID).invoke(name, input, { timeout }),
+  events: () => events,
   finish: (): Promise<Outcome> => talk.finish(),
   paths: () => talk.paths,
   report: async (): Promise<unknown> => JSON.parse(String(await talk.link.channel("report").receive())),

@@ -2,26 +2,20 @@
 
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { WebSocket } from "ws";
-import { connect, type Home } from "../src/home.ts";
+import type { Home } from "../src/home.ts";
 import { Kept, offeredFile, receiveFile, sendFile } from "../src/link/files.ts";
-import type { WebSocketClass } from "../src/socket.ts";
+import { at, url } from "./cuttable.ts";
 import { until } from "./helpers.ts";
 
-const { PLAIT_HUB: url = "", PLAIT_TOKEN: token = "" } = process.env;
 const SHELF = "urn:dev:shelf";
 const SIZE = 5_000_000;
 
-async function at(use: (home: Home) => Promise<void>): Promise<void> {
-  const home = connect({ url, token, WebSocket: WebSocket as unknown as WebSocketClass });
-  try {
-    await home.whenReady();
+/** Use a home that watches the shelf. */
+const atShelf = (use: (home: Home) => Promise<void>) =>
+  at((home) => {
     home.thing(SHELF).observe();
-    await use(home);
-  } finally {
-    home.close();
-  }
-}
+    return use(home);
+  });
 
 /** A file of bytes that do not repeat soon. */
 function made(name: string, size = SIZE, seed = 1): File {
@@ -47,7 +41,7 @@ const holds = (home: Home, name: string) =>
 
 describe.skipIf(url === "")("files over a real hub", () => {
   it("go and come back whole", () =>
-    at(async (home) => {
+    atShelf(async (home) => {
       const link = await home.thing(SHELF).link();
       for (const [name, size] of [
         ["empty.bin", 0],
@@ -70,7 +64,7 @@ describe.skipIf(url === "")("files over a real hub", () => {
     }));
 
   it("go on at the byte where they stopped, there and back", () =>
-    at(async (home) => {
+    atShelf(async (home) => {
       const file = made("resumed.bin", SIZE, 2);
       const first = await home.thing(SHELF).link();
       await expect(
@@ -105,7 +99,7 @@ describe.skipIf(url === "")("files over a real hub", () => {
     }));
 
   it("are given up by either end, and the next one comes", () =>
-    at(async (home) => {
+    atShelf(async (home) => {
       const link = await home.thing(SHELF).link();
       const file = made("given-up.bin", SIZE, 3);
       const giving = new AbortController();
@@ -137,7 +131,7 @@ describe.skipIf(url === "")("files over a real hub", () => {
     }));
 
   it("are refused with the cause", () =>
-    at(async (home) => {
+    atShelf(async (home) => {
       const link = await home.thing(SHELF).link();
       await expect(sendFile(link, made("../up", 10))).rejects.toMatchObject({
         code: "forbidden",

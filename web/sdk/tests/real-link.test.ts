@@ -1,42 +1,12 @@
 /** Links through a real hub to a thing in Python: run by tests/browser/test_link_sdk.py, which kills the hub meanwhile. */
 
 import { describe, expect, it } from "vitest";
-import { WebSocket } from "ws";
-import { Backoff } from "../src/backoff.ts";
-import { connect, type Home } from "../src/home.ts";
-import type { WebSocketClass } from "../src/socket.ts";
 import { Conversation } from "./conversation.ts";
+import { at, cut, url } from "./cuttable.ts";
 import { until } from "./helpers.ts";
 
-const { PLAIT_HUB: url = "", PLAIT_TOKEN: token = "" } = process.env;
 const THING = "urn:dev:robot";
 const CUTS = 8;
-
-/** Sockets that can be cut. */
-const sockets = new Set<WebSocket>();
-
-class Cuttable extends WebSocket {
-  constructor(...given: ConstructorParameters<typeof WebSocket>) {
-    super(...given);
-    sockets.add(this);
-    this.once("close", () => sockets.delete(this));
-  }
-}
-
-async function at(use: (home: Home) => Promise<void>): Promise<void> {
-  const home = connect({
-    url,
-    token,
-    WebSocket: Cuttable as unknown as WebSocketClass,
-    backoff: new Backoff(() => 0.1),
-  });
-  try {
-    await home.whenReady();
-    await use(home);
-  } finally {
-    home.close();
-  }
-}
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -121,14 +91,12 @@ describe.skipIf(url === "")("a link through a real hub", () => {
         home.sessionLost.on(() => {
           anew += 1;
         });
-        for (let cut = 0; cut < CUTS; cut += 1) {
+        for (let round = 0; round < CUTS; round += 1) {
           const before = talk.received;
           while (talk.received < before + 30) {
             await pause(20);
           }
-          for (const socket of sockets) {
-            socket.terminate();
-          }
+          cut();
         }
         // The one who runs this test kills the hub and starts it again when it is asked to.
         const begun = new Promise<void>((resolve) => home.sessionLost.on(() => resolve()));

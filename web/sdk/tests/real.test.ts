@@ -1,45 +1,16 @@
 /** The SDK against a real hub with the household's lamp and thermometer: run by tests/browser/test_dashboard_sdk.py. */
 
 import { describe, expect, it } from "vitest";
-import { WebSocket } from "ws";
-import { Backoff } from "../src/backoff.ts";
-import { connect, type Home } from "../src/home.ts";
-import type { WebSocketClass } from "../src/socket.ts";
+import { connect } from "../src/home.ts";
+import { at, Cuttable, cut, url } from "./cuttable.ts";
 import { until } from "./helpers.ts";
 
-const { PLAIT_HUB: url = "", PLAIT_TOKEN: token = "" } = process.env;
 const LAMP = "urn:dev:household:lamp";
 const THERMOMETER = "urn:dev:household:thermometer";
 
-/** Sockets that can be cut. */
-const sockets = new Set<WebSocket>();
-
-class Cuttable extends WebSocket {
-  constructor(...given: ConstructorParameters<typeof WebSocket>) {
-    super(...given);
-    sockets.add(this);
-    this.once("close", () => sockets.delete(this));
-  }
-}
-
-async function at(use: (home: Home) => Promise<void>): Promise<void> {
-  const home = connect({
-    url,
-    token,
-    WebSocket: Cuttable as unknown as WebSocketClass,
-    backoff: new Backoff(() => 0.1),
-  });
-  try {
-    await home.whenReady();
-    await use(home);
-  } finally {
-    home.close();
-  }
-}
-
 describe.skipIf(url === "")("a real hub", () => {
   it("is refused without a valid token", async () => {
-    const home = connect({ url, token: "wrong", WebSocket: Cuttable as unknown as WebSocketClass });
+    const home = connect({ url, token: "wrong", WebSocket: Cuttable });
     await expect(home.whenReady()).rejects.toMatchObject({ code: "unauthorized" });
   });
 
@@ -108,9 +79,7 @@ describe.skipIf(url === "")("a real hub", () => {
       for (let round = 0; round < 30; round += 1) {
         const writing = lamp.write("brightness", round).then(({ value }) => confirmed.push(value));
         if (round % 3 === 0) {
-          for (const socket of sockets) {
-            socket.terminate();
-          }
+          cut();
         }
         await writing;
       }

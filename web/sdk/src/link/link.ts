@@ -51,6 +51,8 @@ export class Link {
   readonly moved = new Watched<Move | undefined>(undefined);
   /** A channel that the far end has opened and nobody here has asked for. */
   readonly opened = new Emitter<Channel | Values>();
+  /** @internal A path is there, or gone. */
+  readonly pathsChanged = new Emitter<void>();
   /** Resolves once it is over: with why, where that was not by wish. */
   readonly closed: Promise<PlaitError | undefined>;
 
@@ -191,6 +193,7 @@ export class Link {
     if (!this.#over) {
       this.#strands[name].open(carrier, performance.now());
       this.#look();
+      this.pathsChanged.emit();
     }
   }
 
@@ -201,6 +204,7 @@ export class Link {
       strand.carrier = undefined;
       strand.failures += this.path.value.name === name ? 1 : 0;
       this.#choose();
+      this.pathsChanged.emit();
     }
   }
 

@@ -12,6 +12,7 @@ import { HubCarrier, packetOf } from "./hub.ts";
 import { Link } from "./link.ts";
 
 export { Asking } from "./asking.ts";
+export { Linked } from "./linked.ts";
 
 export interface LinkOptions {
   /** Look for a direct path, and move to it when it is better; true unless told otherwise. */

@@ -1,0 +1,130 @@
+"""What passes the hub by on a direct link of the TypeScript SDK's: in Node, with a thing in Python."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from plait.link.direct import Direct
+from plait.testing import HubProcess, running_hub, served
+from plait.thing import Thing, action, event, prop
+from plait.wire.errors import LinkLost
+
+WEB = Path(__file__).parents[2] / "web"
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(
+        shutil.which("node") is None or not (WEB / "node_modules" / "vitest").is_dir(),
+        reason="needs Node, and npm ci in web/",
+    ),
+]
+
+
+class Valve(Thing):
+    """A valve in a pipe, which does what it is told on a link's channel `orders`."""
+
+    level: int = prop(0)
+    pulsed = event(int)
+
+    def __init__(self, hub):
+        super().__init__("urn:dev:valve")
+        self.turned = 0
+        self.links = []
+        self._hub = hub
+        self.directs = []
+
+    @action(idempotent=True)
+    async def set_level(self, level: int) -> int:
+        self.level = level
+        return level
+
+    @action(safe=True)
+    async def measure(self) -> int:
+        return self.level
+
+    @action
+    async def turn(self) -> int:
+        self.turned += 1
+        return self.turned
+
+    @action
+    async def count(self, last: int) -> None:
+        for number in range(last + 1):
+            self.level = number
+            self.pulsed.emit(number)
+            await asyncio.sleep(0.005)
+
+    async def on_link(self, link):
+        self.links.append(link)
+        orders = link.channel("orders")
+        async for order in orders:
+            what, *given = json.loads(order)
+            answer = await getattr(self, f"_do_{what}")(*given)
+            await orders.send(json.dumps(answer))
+
+    async def _do_pulse(self, first, end):
+        for number in range(first, end):
+            self.pulsed.emit(number)
+
+    async def _do_turned(self):
+        return self.turned
+
+    async def _do_kill(self):
+        await self._hub.kill()
+
+    async def _do_start(self):
+        await self._hub.start()
+
+    async def _do_drop(self):
+        await self.directs[-1]._peer.close()  # no program is to do this
+
+    async def _do_revoke(self):
+        self._hub.store.credentials.revoke("user:owner")
+
+
+async def vitest(describe, hub):
+    """Run one part of a test of the SDK's; return what it says."""
+    test = "sdk/tests/real-past-the-hub.test.ts"
+    process = await asyncio.create_subprocess_exec(
+        "node", "node_modules/vitest/vitest.mjs", "run", test, "-t", describe,
+        cwd=WEB, stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PLAIT_HUB": hub.url, "PLAIT_TOKEN": hub.user_token(), "NO_COLOR": "1"},
+    )  # fmt: skip
+    try:
+        words, _ = await asyncio.wait_for(process.communicate(), 90)
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+    return words.decode()
+
+
+async def test_past_a_hub_that_is_killed(tmp_path):
+    async with HubProcess(tmp_path) as hub:
+        valve = Valve(hub)
+        async with served(valve, hub=hub):
+            assert "1 passed" in await vitest("past a hub that is killed", hub)
+            assert valve.turned == 1
+
+
+async def test_past_a_hub_that_is_there(tmp_path, monkeypatch):
+    async with running_hub(tmp_path / "hub") as hub:
+        valve = Valve(hub)
+        begin = Direct.__init__
+
+        def noted(self, *args, **options):
+            begin(self, *args, **options)
+            valve.directs.append(self)
+
+        monkeypatch.setattr(Direct, "__init__", noted)
+        async with served(valve, hub=hub):
+            assert "4 passed" in await vitest("past a hub that is there", hub)
+        assert all(link.closed.is_set() for link in valve.links)
+        assert isinstance(valve.links[-1].error, LinkLost)
+        assert "taken back" in str(valve.links[-1].error)
