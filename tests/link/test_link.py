@@ -250,19 +250,19 @@ async def test_what_a_device_says_anew_is_not_taken_for_the_old_link(hub, monkey
             link = await opener.__aenter__()
             echo = link.channel("echo")
             await trip(echo, "x")
-        came, take, ask = asyncio.Event(), opener.take, opener._ask
+        came, take, ask = asyncio.Event(), opener.take, opener._route.ask
 
         def taken(message):
             take(message)
             if message.operation == "link" and b"anew" in base64.b64decode(message.data):
                 came.set()
 
-        async def overtaken(link_id):
-            answer = await ask(link_id)
+        async def overtaken():
+            answer = await ask()
             await asyncio.wait_for(came.wait(), WITHIN)  # its first packets are here before its answer
             return answer
 
-        opener.take, opener._ask = taken, overtaken
+        opener.take, opener._route.ask = taken, overtaken
         async with served(Talker(), hub=hub):
             with pytest.raises(LinkLost, match="begun anew"):
                 pytest.fail(f"took {await asyncio.wait_for(echo.receive(), WITHIN)!r}")

@@ -77,6 +77,10 @@ export class FakeHub {
   /** Where a signal from an app goes; by default the call is refused. */
   onSignal: (message: Message, reply: (members: Partial<Message>) => void) => void = (_message, reply) =>
     reply({ error: new PlaitError("offline", "There is no camera here").problem() });
+  /** What the thing answers to who opens a link; what is told meanwhile comes before the answer. */
+  onOpenLink: (message: Message) => Partial<Message> = () => {
+    throw new PlaitError("unknown-operation", "There are no links here");
+  };
   /** What it says that it speaks. */
   protocol: number = PROTOCOL;
   /** Messages go nowhere, as where the network has been lost. */
@@ -306,6 +310,8 @@ export class FakeHub {
     switch (operation) {
       case "ping":
         return { timestamp: now() };
+      case "openlink":
+        return this.onOpenLink(message);
       case "observethings":
         client.watching = true;
         return { value: [...this.things.values()].map((thing) => this.#state(thing)) };

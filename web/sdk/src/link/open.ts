@@ -65,6 +65,8 @@ class Route {
   /** Packets of a link that the thing may have begun anew: not ours before it says that it knows ours. */
   #held: Message[] | undefined;
   #reopening = false;
+  /** The route was said to be gone while we asked: the answer to come is of before. */
+  #gone = false;
   /** The far end has ended the link. */
   #final = false;
 
@@ -91,11 +93,12 @@ class Route {
   }
 
   begin(link: Link): void {
+    // First the path: what has come before the answer is taken at once, and may say that the route is gone again.
+    this.#carry(link);
     this.#off.push(
       this.#home.routes.on(link.id, (message) => this.#take(link, message)),
       this.#home.session.on((event) => this.#moved(link, event)),
     );
-    this.#carry(link);
     link.closed.then((error) => this.#finish(link, error));
   }
 
@@ -146,6 +149,7 @@ class Route {
       case "begun":
         link.pathLost("hub");
         this.#held = [];
+        this.#gone = true;
         if (!this.#reopening) {
           this.#reopening = true;
           this.#reopen(link).finally(() => {
@@ -166,8 +170,12 @@ class Route {
     });
     while (!over) {
       this.#held = [];
+      this.#gone = false;
       try {
         const { known } = await this.ask(link.id);
+        if (this.#gone) {
+          throw new PlaitError("link-lost", "the route is gone again");
+        }
         if (!known) {
           link.end(
             new PlaitError("link-lost", "the thing has begun anew and does not know the link any more"),
