@@ -170,16 +170,17 @@ impl Socket {
     pub fn bind(ip: IpAddr, poller: &Poller, key: usize) -> io::Result<Self> {
         let io = Io::bind(ip, 0)?;
         io.watch(poller, key)?;
-        Ok(Self::new(Arc::new(io), key, None))
+        let ip = io.local.ip();
+        Ok(Self::new(Arc::new(io), ip, key, None))
     }
 
-    /// A peer's end of a socket that is read elsewhere.
-    pub fn shared(io: Arc<Io>, key: usize, place: Arc<Place>) -> Self {
-        Self::new(io, key, Some(place))
+    /// A peer's end of a socket that is read elsewhere; `ip` is the address of this machine that it stands for.
+    pub fn shared(io: Arc<Io>, ip: IpAddr, key: usize, place: Arc<Place>) -> Self {
+        Self::new(io, ip, key, Some(place))
     }
 
-    fn new(io: Arc<Io>, key: usize, place: Option<Arc<Place>>) -> Self {
-        let local = io.local;
+    fn new(io: Arc<Io>, ip: IpAddr, key: usize, place: Option<Arc<Place>>) -> Self {
+        let local = SocketAddr::new(ip, io.local.port());
         Self {
             io,
             place,
@@ -239,13 +240,15 @@ impl Socket {
     pub fn flush(&mut self, poller: &Poller) {
         self.end_run();
         let mut blocked = false;
+        // A socket that is bound to every address sends from the one that this end stands for.
+        let src_ip = self.io.local.ip().is_unspecified().then_some(self.local.ip());
         while let Some(run) = self.waiting.front() {
             let transmit = Transmit {
                 destination: run.destination,
                 ecn: None,
                 contents: &run.bytes,
                 segment_size: Some(run.segment),
-                src_ip: None,
+                src_ip,
             };
             match self.io.state.try_send((&self.io.socket).into(), &transmit) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

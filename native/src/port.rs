@@ -1,5 +1,5 @@
 //! One UDP port for all peers of an engine: a socket for each of the machine's addresses, read by the
-//! engine's first thread. Every thread writes to them.
+//! engine's first thread; or the sockets of a TURN server, whose thread reads them. Every thread writes to them.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +12,7 @@ use crate::engine::Handle;
 use crate::gather::host_addresses;
 use crate::net::{Io, Reader, Socket};
 use crate::routes::Routes;
+use crate::turn;
 
 /// The poller's keys of the sockets, in the first thread; key 0 is the address watch's, peers begin at `KEYS`.
 pub const FIRST_KEY: usize = 1;
@@ -35,6 +36,8 @@ struct State {
 
 pub struct Port {
     number: u16,
+    /// Whose the sockets are, where they are not its own, until the port is given back.
+    shared: Mutex<Option<turn::Share>>,
     state: Mutex<State>,
     threads: OnceLock<Vec<Weak<Handle>>>,
     on_the_way: AtomicUsize,
@@ -45,13 +48,7 @@ pub struct Port {
 impl Port {
     /// Binds the port on every address of this machine. Errors: it is in use on one of them, or not allowed.
     pub fn open(number: u16) -> io::Result<Arc<Self>> {
-        let port = Self {
-            number,
-            state: Mutex::default(),
-            threads: OnceLock::new(),
-            on_the_way: AtomicUsize::new(0),
-            discarded: AtomicU64::new(0),
-        };
+        let port = Self::new(number, None);
         for ip in host_addresses(true) {
             match Io::bind(ip, number) {
                 Ok(io) => port.state().sockets.push(Some(Arc::new(io))),
@@ -66,16 +63,45 @@ impl Port {
         Ok(Arc::new(port))
     }
 
-    /// The threads whose peers are here; the first reads.
-    pub fn attach(&self, threads: &[Arc<Handle>]) -> io::Result<()> {
-        let state = self.state();
-        for (index, io) in state.sockets.iter().enumerate() {
+    /// The port of a TURN server, which hands over what is not its own.
+    pub fn of_turn(number: u16, sockets: Vec<Arc<Io>>, share: turn::Share) -> Arc<Self> {
+        let port = Self::new(number, Some(share));
+        port.state().sockets.extend(sockets.into_iter().map(Some));
+        Arc::new(port)
+    }
+
+    fn new(number: u16, share: Option<turn::Share>) -> Self {
+        Self {
+            number,
+            shared: Mutex::new(share),
+            state: Mutex::default(),
+            threads: OnceLock::new(),
+            on_the_way: AtomicUsize::new(0),
+            discarded: AtomicU64::new(0),
+        }
+    }
+
+    /// The threads whose peers are here. The first reads; of shared sockets the TURN server's.
+    pub fn attach(self: &Arc<Self>, threads: &[Arc<Handle>]) -> io::Result<()> {
+        let _ = self.threads.set(threads.iter().map(Arc::downgrade).collect());
+        if let Some(share) = &*self.share() {
+            return share.begin(self);
+        }
+        for (index, io) in self.state().sockets.iter().enumerate() {
             if let Some(io) = io {
                 io.watch(&threads[0].poller, FIRST_KEY + index)?;
             }
         }
-        let _ = self.threads.set(threads.iter().map(Arc::downgrade).collect());
         Ok(())
+    }
+
+    fn share(&self) -> MutexGuard<'_, Option<turn::Share>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address and port that the world sees instead of one of this machine's.
+    pub fn published(&self, ip: IpAddr) -> Option<SocketAddr> {
+        self.share().as_ref()?.published(ip, self.number)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -88,6 +114,9 @@ impl Port {
 
     /// Follows this machine's addresses. Called by every peer that looks at them, the first does it.
     fn refresh(&self, hosts: &[IpAddr]) {
+        if self.share().is_some() {
+            return;
+        }
         let Some(reader) = self.thread(0) else { return };
         let mut state = self.state();
         for place in &mut state.sockets {
@@ -129,6 +158,16 @@ impl Port {
         found
     }
 
+    /// Whose a datagram is that came to a shared socket; None: the TURN server's, or nobody's.
+    pub fn find_shared(
+        &self,
+        local: SocketAddr,
+        source: SocketAddr,
+        datagram: &[u8],
+    ) -> Option<(usize, u64)> {
+        self.state().routes.find((local, source), datagram, Instant::now())
+    }
+
     /// Gives datagrams to another thread.
     pub fn hand_over(&self, thread: usize, datagrams: Vec<Datagram>) {
         let size: usize = datagrams.iter().map(|datagram| datagram.bytes.len()).sum();
@@ -145,8 +184,9 @@ impl Port {
         self.on_the_way.fetch_sub(datagram.bytes.len(), Relaxed);
     }
 
-    /// Gives the port back; no thread runs any more.
+    /// Gives the port back; nobody reads it any more.
     pub fn close(&self) {
+        drop(self.share().take());
         self.state().sockets.clear();
     }
 
@@ -186,9 +226,15 @@ impl Place {
     /// The port's socket for an address of this machine.
     pub fn socket(self: &Arc<Self>, ip: IpAddr, key: usize) -> io::Result<Socket> {
         let state = self.port.state();
-        let io = state.sockets.iter().flatten().find(|io| io.local.ip() == ip);
+        let covers = |at: IpAddr| at == ip || (at.is_unspecified() && at.is_ipv4() == ip.is_ipv4());
+        let io = state.sockets.iter().flatten().find(|io| covers(io.local.ip()));
         let io = io.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok(Socket::shared(Arc::clone(io), key, Arc::clone(self)))
+        Ok(Socket::shared(Arc::clone(io), ip, key, Arc::clone(self)))
+    }
+
+    /// See [`Port::published`].
+    pub fn published(&self, ip: IpAddr) -> Option<SocketAddr> {
+        self.port.published(ip)
     }
 }
 

@@ -68,18 +68,24 @@ impl Peer {
             None => Socket::bind(ip, poller, key),
         };
         let Ok(socket) = socket else { return false };
-        let candidate = Candidate::host(socket.local, "udp").ok();
-        let added = candidate.and_then(|candidate| rtc.add_local_candidate(candidate).cloned());
+        let host = Candidate::host(socket.local, "udp").ok();
+        // Behind 1:1 NAT: what a STUN server outside would answer, without asking one.
+        let outside = self.config.place.as_ref().and_then(|port| port.published(ip));
+        let outside = outside.and_then(|at| Candidate::server_reflexive(at, socket.local, "udp").ok());
+        let candidates = [host, outside].into_iter().flatten();
+        let added: Vec<_> = candidates.filter_map(|one| rtc.add_local_candidate(one).cloned()).collect();
         match free {
             Some(place) => self.sockets[place] = socket,
             None => self.sockets.push(socket),
         }
-        let Some(added) = added else { return false };
-        if self.candidates_told {
-            self.tell(Event::Candidate(Some(added.to_sdp_string())));
+        let found = !added.is_empty();
+        for candidate in added {
+            if self.candidates_told {
+                self.tell(Event::Candidate(Some(candidate.to_sdp_string())));
+            }
+            self.local_candidates.push(candidate);
         }
-        self.local_candidates.push(added);
-        true
+        found
     }
 
     /// The machine's addresses may have changed: what is new is offered to the far end at once, and the

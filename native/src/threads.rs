@@ -16,9 +16,8 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// Starts `count` threads, at least one.
-    pub fn start(count: usize, udp_port: Option<u16>) -> io::Result<Self> {
-        let port = udp_port.map(Port::open).transpose()?;
+    /// Starts `count` threads, at least one, whose peers are all at `port` where there is one.
+    pub fn start(count: usize, port: Option<Arc<Port>>) -> io::Result<Self> {
         let start = |index| Handle::start(index, port.clone());
         let handles = (0..count.max(1)).map(start).collect::<io::Result<Vec<_>>>()?;
         let threads = Self { handles, port };

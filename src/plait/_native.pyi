@@ -59,12 +59,12 @@ def stun_answer(
 
 @final
 class Engine:
-    """Native threads that drive peers, all of them on one UDP port where one is given.
+    """Native threads that drive peers, all of them on one UDP port where one is given, or on the server's.
 
     Raises OSError where the port cannot be had.
     """
 
-    def __new__(cls, threads: int, udp_port: int | None, /) -> Engine: ...
+    def __new__(cls, threads: int, udp_port: int | None, turn: TurnServer | None, /) -> Engine: ...
     @property
     def running(self) -> bool:
         """False after `stop`, and in a forked child."""
@@ -311,6 +311,7 @@ class TurnServer:
         max_allocations: int = 16,
         max_rate: int = 0,
         max_lifetime: float = 600.0,
+        public_port: int = 0,
     ) -> TurnServer:
         """Bind to IP addresses and start.
 
@@ -318,8 +319,8 @@ class TurnServer:
         `published` (none) has pairs (address here, 0.0.0.0 and :: for any; address that the world sees).
         `allow` (none) has subnets that may be peers though they are private. `max_allocations` counts per
         user, `max_rate` is bytes a second per user, both ways together (0: no limit), `max_lifetime`
-        seconds, 1 to 3600. Raises
-        OSError (address or port not to be had) or ValueError, each naming the cause.
+        seconds, 1 to 3600. `public_port` is what the world sees of the first address's port, 0: the same.
+        Raises OSError (address or port not to be had) or ValueError, each naming the cause.
         """
 
     @property
@@ -341,9 +342,6 @@ class TurnServer:
         server's own are not taken, only counted. Raises ValueError where `address` is no IP address,
         RuntimeError after `close`.
         """
-
-    def permit_always(self, address: str, port: int) -> None:
-        """Let every call reach the hub's own media port. Raises as `permit`."""
 
     def keep(self, call: str, until: float) -> None:
         """Count the credentials of a call that goes on as valid until then, in unix seconds."""

@@ -10,24 +10,31 @@ import os
 import shutil
 import socket
 import ssl
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
+import requests
 import trustme
+from acme import messages
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from plait.hub.door import Door, DoorSettings
 from plait.hub.main import Hub
 from plait.hub.settings import Settings
-from plait.hub.tls import acme, keeper
+from plait.hub.tls import acme, keeper, renewal
 from plait.hub.tls.alpn import ACME_IDENTIFIER, challenge_certificate
 from plait.hub.tls.authority import Authority
 from plait.hub.tls.sources import Local
 
 NAME = "hub.example.test"
-pytestmark = pytest.mark.skipif(shutil.which("pebble") is None, reason="no pebble: apt install pebble")
+BESIDE = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+PEBBLE, CHALLTESTSRV = (shutil.which(name, path=BESIDE) for name in ("pebble", "pebble-challtestsrv"))
+pytestmark = pytest.mark.skipif(PEBBLE is None, reason="no pebble: tools/setup system")
 
 
 @dataclass
@@ -43,6 +50,14 @@ class Server:
     async def root(self):
         async with httpx.AsyncClient(verify=False, trust_env=False) as client:
             return (await client.get(f"{self.management}/roots/0")).text
+
+    async def suggest(self, leaf, start, end):
+        """Have it say that this certificate is to be renewed between the two moments (RFC 9773)."""
+        window = {"start": start.isoformat(), "end": end.isoformat()}
+        pem = leaf.public_bytes(serialization.Encoding.PEM).decode()
+        wanted = {"certificate": pem, "ariResponse": json.dumps({"suggestedWindow": window})}
+        async with httpx.AsyncClient(verify=False, trust_env=False) as client:
+            (await client.post(f"{self.management}/set-renewal-info/", json=wanted)).raise_for_status()
 
 
 def free():
@@ -77,10 +92,10 @@ async def pebble(folder, *, tls_port=None, http_port=None):
     (folder / "pebble.json").write_text(json.dumps({"pebble": config}))
     commands = [
         [
-            *("pebble-challtestsrv", "-dns01", f"127.0.0.1:{dns}", "-management", f"127.0.0.1:{free()}"),
-            *("-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", ""),
+            *(CHALLTESTSRV, "-dnsserver", f"127.0.0.1:{dns}", "-management", f"127.0.0.1:{free()}"),
+            *("-defaultIPv6", "", "-doh", "", "-http01", "", "-https01", "", "-tlsalpn01", ""),
         ],
-        ["pebble", "-strict", "-config", str(folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{dns}"],
+        [PEBBLE, "-strict", "-config", str(folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{dns}"],
     ]
     processes = [
         await asyncio.create_subprocess_exec(
@@ -117,6 +132,7 @@ def settings(folder, server, **changes):
         "port": server.tls_port,
         "data": folder / "data",
         "tls": "acme",
+        "turn": False,
         "tls_names": [NAME],
         "acme_directory": server.directory,
         "acme_ca": server.trusted,
@@ -134,6 +150,12 @@ def ask(port, name=NAME, root=None, protocols=()):
         context.wrap_socket(raw, server_hostname=name) as tls,
     ):
         return x509.load_der_x509_certificate(tls.getpeercert(binary_form=True)), tls.selected_alpn_protocol()
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - it asks in a thread of its own
+            await asyncio.sleep(0.05)
 
 
 async def until_issued(port, but=None):
@@ -158,6 +180,7 @@ async def test_a_certificate_comes_by_tls_on_the_one_port_is_kept_and_renewed(tm
             assert hub.authority is None
         async with Hub(settings(tmp_path, server)) as hub:
             assert (await asyncio.to_thread(ask, hub.port, NAME, root))[0] == leaf, "kept over a restart"
+            await until(lambda: hub._certificates._source._ask_at)  # the server has said when
             hub._certificates._source._renew_at = dt.datetime.now(dt.UTC)
             renewed = await until_issued(hub.port, but=leaf)
             assert renewed.public_key() != leaf.public_key()
@@ -165,6 +188,69 @@ async def test_a_certificate_comes_by_tls_on_the_one_port_is_kept_and_renewed(tm
         for file in (tmp_path / "data" / "acme").rglob("*.*"):
             if file.is_file():
                 assert file.stat().st_mode & 0o077 == 0
+
+
+async def test_it_is_renewed_when_the_server_says_and_the_order_names_what_it_replaces(tmp_path, monkeypatch):
+    monkeypatch.setattr(acme, "ASK_AFTER_ORDER_S", 0.0)
+    monkeypatch.setattr(renewal, "ASK_AFTER_S", (0.2, 0.2))
+    orders = []
+    post = renewal.Network.post
+
+    def noted(network, url, obj, **options):
+        if isinstance(obj, messages.NewOrder):
+            orders.append(network.replaces)
+        return post(network, url, obj, **options)
+
+    monkeypatch.setattr(renewal.Network, "post", noted)
+    now = dt.datetime.now(dt.UTC)
+    async with pebble(tmp_path) as server, Hub(settings(tmp_path, server)) as hub:
+        leaf = await until_issued(hub.port)
+        source = hub._certificates._source
+        # A day that only the server can have said, and past which the hub does not wait.
+        for day, renewed_at in ((20, now + dt.timedelta(days=20)), (4000, renewal.latest(leaf))):
+            said = now + dt.timedelta(days=day)
+            await server.suggest(leaf, said, said + dt.timedelta(seconds=1))
+            await until(lambda at=renewed_at: abs(source._renew_at - at) < dt.timedelta(seconds=5))
+        await server.suggest(leaf, now - dt.timedelta(days=2), now - dt.timedelta(days=1))
+        renewed = await until_issued(hub.port, but=leaf)
+        assert renewed.serial_number != leaf.serial_number
+        assert orders == ["", renewal.identifier(leaf)], "and Pebble took it"
+
+
+async def test_a_server_that_answers_nonsense_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(acme, "ASK_AFTER_ORDER_S", 0.0)
+    asked = []
+
+    def nonsense(network, url, **_):
+        if "renewal" not in url:
+            return get(network, url)
+        asked.append(url)
+        response = requests.Response()
+        response.status_code, response._content = 200, b'{"suggestedWindow": {"start": 7}}'
+        return response
+
+    get = renewal.Network.get
+    monkeypatch.setattr(renewal.Network, "get", nonsense)
+    async with pebble(tmp_path) as server, Hub(settings(tmp_path, server)) as hub:
+        leaf = await until_issued(hub.port)
+        await until(lambda: asked)
+        renew_at = hub._certificates._source._renew_at
+        assert (
+            leaf.not_valid_after_utc - renew_at == (leaf.not_valid_after_utc - leaf.not_valid_before_utc) / 3
+        )
+        assert (await asyncio.to_thread(ask, hub.port))[0] == leaf
+
+
+def test_a_certificate_is_named_as_the_rfc_has_it():
+    """The example of RFC 9773, section 4.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([])
+    issuer = bytes.fromhex("69885B6B87464041E1B37B847BA0AE2CDE01C8D4")
+    now = dt.datetime.now(dt.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 0x8765_4321, now, now + dt.timedelta(1))
+    named = made.add_extension(x509.AuthorityKeyIdentifier(issuer, None, None), critical=False)
+    assert renewal.identifier(named.sign(key, hashes.SHA256())) == "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
+    assert not renewal.identifier(made.sign(key, hashes.SHA256()))
 
 
 async def test_where_only_http_comes_through_that_proves_the_name(tmp_path, capsys):

@@ -18,7 +18,9 @@ use crate::forward::face::Forwarder;
 use crate::log;
 use crate::mailbox::Mailbox;
 use crate::peer::PeerShared;
+use crate::port::Port;
 use crate::threads::Threads;
+use crate::turn::TurnServer;
 
 /// Payload handed to Python in one `drain`.
 const DRAIN_BYTES: usize = 1 << 20;
@@ -29,9 +31,15 @@ pub struct Engine(Arc<Threads>);
 
 #[pymethods]
 impl Engine {
+    /// `udp_port` or `turn`: where all peers are on one port, of their own or a TURN server's.
     #[new]
-    fn new(threads: usize, udp_port: Option<u16>) -> PyResult<Self> {
-        Ok(Self(Arc::new(Threads::start(threads, udp_port)?)))
+    fn new(threads: usize, udp_port: Option<u16>, turn: Option<&TurnServer>) -> PyResult<Self> {
+        let port = match (turn, udp_port) {
+            (Some(turn), _) => Some(turn.port()?),
+            (None, Some(number)) => Some(Port::open(number)?),
+            (None, None) => None,
+        };
+        Ok(Self(Arc::new(Threads::start(threads, port)?)))
     }
 
     /// How many peers each thread has.

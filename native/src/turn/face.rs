@@ -1,7 +1,8 @@
 //! The class that Python sees.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -11,10 +12,13 @@ use pyo3::types::PyDict;
 
 use super::credentials::Credentials;
 use super::handle::{Command, Handle};
+use super::media::{Outside, Share};
 use super::policy::Subnet;
 use super::server::{Config, Server};
 use super::sockets::{Plan, Sockets};
 use super::thread::Thread;
+use crate::net::Io;
+use crate::port::Port;
 
 /// RFC 8656 section 3.2 allows an hour.
 const MOST_LIFETIME: f64 = 3600.0;
@@ -25,6 +29,8 @@ pub struct TurnServer {
     handle: Arc<Handle>,
     thread: Mutex<Option<JoinHandle<()>>>,
     addresses: Vec<(String, u16)>,
+    listeners: Vec<Weak<Io>>,
+    outside: Outside,
 }
 
 fn ip(text: &str) -> PyResult<IpAddr> {
@@ -34,7 +40,7 @@ fn ip(text: &str) -> PyResult<IpAddr> {
 #[pymethods]
 impl TurnServer {
     #[new]
-    #[pyo3(signature = (listen, *, secret, realm, relay_ports=(0, 0), published=vec![], allow=vec![], max_allocations=16, max_rate=0, max_lifetime=600.0))]
+    #[pyo3(signature = (listen, *, secret, realm, relay_ports=(0, 0), published=vec![], allow=vec![], max_allocations=16, max_rate=0, max_lifetime=600.0, public_port=0))]
     #[allow(clippy::too_many_arguments)] // keyword-only on the Python side
     fn new(
         listen: Vec<(String, u16)>,
@@ -46,6 +52,7 @@ impl TurnServer {
         max_allocations: usize,
         max_rate: u64,
         max_lifetime: f64,
+        public_port: u16,
     ) -> PyResult<Self> {
         if listen.is_empty() || secret.is_empty() {
             return Err(PyValueError::new_err("an address to listen at and a secret are needed"));
@@ -71,7 +78,10 @@ impl TurnServer {
             published.iter().map(|(here, world)| Ok((ip(here)?, ip(world)?))).collect::<PyResult<_>>()?;
         let allow: Result<Vec<Subnet>, String> = allow.iter().map(|text| Subnet::parse(text)).collect();
         let handle = Handle::new()?;
-        let sockets = Sockets::open(&listen, Plan { ports: relay_ports, published }, &handle)?;
+        let outside = Outside { addresses: published, port: public_port };
+        let plan = Plan { ports: relay_ports, outside: outside.clone() };
+        let sockets = Sockets::open(&listen, plan, &handle)?;
+        let listeners = sockets.listeners.iter().map(Arc::downgrade).collect();
         let listening = sockets.addresses();
         let addresses = listening.iter().map(|at| (at.ip().to_string(), at.port())).collect();
         let config = Config {
@@ -85,7 +95,7 @@ impl TurnServer {
         let server = Server::new(config, credentials, Arc::clone(&handle.counters), Instant::now());
         let thread = Thread::new(Arc::clone(&handle), server, sockets);
         let thread = std::thread::Builder::new().name("plait-turn".into()).spawn(move || thread.run())?;
-        Ok(Self { handle, thread: Mutex::new(Some(thread)), addresses })
+        Ok(Self { handle, thread: Mutex::new(Some(thread)), addresses, listeners, outside })
     }
 
     /// Where it listens on UDP: `[(ip, port), ...]`.
@@ -108,11 +118,6 @@ impl TurnServer {
         self.send(Command::Permit { call, user, candidate: SocketAddr::new(ip(address)?, port) })
     }
 
-    /// Lets every call reach the hub's own media port.
-    fn permit_always(&self, address: &str, port: u16) -> PyResult<()> {
-        self.send(Command::PermitAlways(SocketAddr::new(ip(address)?, port)))
-    }
-
     /// A call goes on: its credentials count as valid until then.
     fn keep(&self, call: String, until: f64) -> PyResult<()> {
         self.send(Command::Keep { call, until: until.max(0.0) as u64 })
@@ -133,6 +138,14 @@ impl TurnServer {
     /// For who hands connections over.
     pub fn handle(&self) -> Arc<Handle> {
         Arc::clone(&self.handle)
+    }
+
+    /// A place for an engine's peers on this server's port. Errors: it has one already, or has ended.
+    pub fn port(&self) -> io::Result<Arc<Port>> {
+        let share = Share::new(&self.handle, self.outside.clone())?;
+        let sockets: Vec<Arc<Io>> = self.listeners.iter().filter_map(Weak::upgrade).collect();
+        let number = sockets.first().map_or(0, |io| io.local.port());
+        Ok(Port::of_turn(number, sockets, share))
     }
 
     fn send(&self, command: Command) -> PyResult<()> {

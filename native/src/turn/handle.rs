@@ -3,32 +3,25 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use polling::Poller;
 
 use super::counters::Counters;
 use super::stream::Newcomer;
+use crate::port::Port;
 
 pub enum Command {
     /// A connection whose first bytes are STUN's.
     Adopt(Newcomer),
     /// A candidate that was signaled to a user of a call.
-    Permit {
-        user: String,
-        call: String,
-        candidate: SocketAddr,
-    },
-    PermitAlways(SocketAddr),
+    Permit { user: String, call: String, candidate: SocketAddr },
+    /// An engine has its peers at this server's port; or, when it is gone, none.
+    Media(Weak<Port>),
     /// A call goes on, until unix seconds.
-    Keep {
-        call: String,
-        until: u64,
-    },
+    Keep { call: String, until: u64 },
     /// A call ends.
-    Revoke {
-        call: String,
-    },
+    Revoke { call: String },
 }
 
 pub struct Handle {
@@ -36,6 +29,8 @@ pub struct Handle {
     pub counters: Arc<Counters>,
     queue: Mutex<Vec<Command>>,
     stopped: AtomicBool,
+    /// There is an engine at this server's port.
+    pub has_media: AtomicBool,
     process: u32,
 }
 
@@ -46,6 +41,7 @@ impl Handle {
             counters: Arc::default(),
             queue: Mutex::default(),
             stopped: AtomicBool::new(false),
+            has_media: AtomicBool::new(false),
             process: std::process::id(),
         }))
     }

@@ -14,6 +14,7 @@ mod credentials;
 mod face;
 mod frames;
 mod handle;
+mod media;
 mod outbox;
 mod policy;
 mod relays;
@@ -33,6 +34,7 @@ use pyo3::prelude::*;
 
 pub use self::face::TurnServer;
 pub use self::handle::Handle;
+pub use self::media::Share;
 pub use self::stream::Newcomer;
 
 /// Adds the server to the Python module.

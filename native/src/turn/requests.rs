@@ -78,6 +78,9 @@ impl Server {
         else {
             return self.counters.discarded.up();
         };
+        if self.is_relay(&client) {
+            return self.counters.discarded.up();
+        }
         if kind == 0x0001 {
             return self.binding(client, &message, out);
         }

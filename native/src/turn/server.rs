@@ -68,8 +68,8 @@ pub struct Server {
     pub calls: Named<Call>,
     pub reservations: HashMap<u64, Reservation>,
     pub challenges: Challenges,
-    /// The hub's own media ports.
-    always: HashSet<SocketAddr>,
+    /// The hub's own media is at this server's port.
+    has_media: bool,
     /// This machine's addresses, and those that the world sees of it.
     own: HashSet<IpAddr>,
     /// Rises whenever a judgement on a peer may have changed.
@@ -92,7 +92,7 @@ impl Server {
             calls: Named::default(),
             reservations: HashMap::new(),
             challenges: Challenges::new(now),
-            always: HashSet::new(),
+            has_media: false,
             own: HashSet::new(),
             epoch: 1,
             sweep_at: None,
@@ -258,7 +258,7 @@ impl Server {
                 _ => Way::Refused,
             };
         }
-        if self.always.contains(&peer) {
+        if self.has_media && self.is_media(peer) {
             return Way::Socket;
         }
         let signaled =
@@ -277,7 +277,7 @@ impl Server {
         };
         let exact = kind(ip) != Kind::Never
             && (self.addresses.iter().any(relayed)
-                || self.always.iter().any(|address| address.ip() == ip)
+                || (self.has_media && self.media_port(ip).is_some())
                 || self
                     .calls
                     .get(allocation.call)
@@ -298,6 +298,24 @@ impl Server {
     fn is_door(&self, peer: SocketAddr) -> bool {
         let here = kind(peer.ip()) == Kind::Local || self.own.contains(&peer.ip());
         self.config.listening.iter().any(|at| *at == peer || (here && at.port() == peer.port()))
+    }
+
+    /// Where the hub's own media may be reached, which takes nothing but a known far end's.
+    fn is_media(&self, peer: SocketAddr) -> bool {
+        self.media_port(peer.ip()) == Some(peer.port())
+    }
+
+    fn media_port(&self, ip: IpAddr) -> Option<u16> {
+        let every =
+            |at: IpAddr| at.is_unspecified() && at.is_ipv4() == ip.is_ipv4() && self.own.contains(&ip);
+        let mut listening = self.config.listening.iter();
+        listening.find(|at| at.ip() == ip || every(at.ip())).map(SocketAddr::port)
+    }
+
+    /// Whether a client is a relay of this server: what comes from one is for the hub's media alone, else
+    /// one could relay in circles.
+    pub fn is_relay(&self, client: &Client) -> bool {
+        matches!(client.via, Via::Udp(_)) && self.addresses.contains_key(&client.address)
     }
 
     /// Adds an allocation to the tables.
@@ -392,9 +410,9 @@ impl Server {
         self.changed();
     }
 
-    /// Allows every call to reach the hub's own media port.
-    pub fn permit_always(&mut self, address: SocketAddr) {
-        self.always.insert(address);
+    /// The hub's own media is at this server's port, for every call to reach; or is not.
+    pub fn set_media(&mut self, has_media: bool) {
+        self.has_media = has_media;
         self.epoch += 1;
     }
 

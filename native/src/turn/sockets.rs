@@ -11,6 +11,7 @@ use slab::Slab;
 
 use super::counters::Counters;
 use super::handle::Handle;
+use super::media::Outside;
 use super::outbox::{Client, Entry, Outbox, Target, Via};
 use super::relays::{Opened, Ports, Relays, Unavailable};
 use crate::gather::host_addresses;
@@ -27,12 +28,11 @@ const TRIES: usize = 64;
 pub struct Plan {
     /// First and last port of relayed addresses; zeros: whatever is free.
     pub ports: (u16, u16),
-    /// An address here (unspecified: any of its family), and the one that the world sees.
-    pub published: Vec<(IpAddr, IpAddr)>,
+    pub outside: Outside,
 }
 
 pub struct Sockets {
-    listeners: Vec<Arc<Io>>,
+    pub listeners: Vec<Arc<Io>>,
     relays: Slab<Arc<Io>>,
     /// Closed, but what is in the outbox may still name them.
     closing: Vec<usize>,
@@ -74,7 +74,7 @@ impl Sockets {
     }
 
     pub fn published(&self) -> impl Iterator<Item = IpAddr> {
-        self.plan.published.iter().map(|(_, world)| *world)
+        self.plan.outside.addresses.iter().map(|(_, world)| *world)
     }
 
     /// A listening socket and its number.
@@ -219,10 +219,8 @@ impl Sockets {
 
     fn add(&mut self, io: Io) -> Result<Opened, Unavailable> {
         let local = io.local;
-        let seen = self.plan.published.iter().find(|(here, world)| {
-            *here == local.ip() || (here.is_unspecified() && world.is_ipv4() == local.is_ipv4())
-        });
-        let published = SocketAddr::new(seen.map_or(local.ip(), |(_, world)| *world), local.port());
+        let seen = self.plan.outside.of(local.ip());
+        let published = SocketAddr::new(seen.unwrap_or(local.ip()), local.port());
         let entry = self.relays.vacant_entry();
         let relay = entry.key();
         io.watch(&self.handle.poller, RELAY_KEYS + relay).map_err(|_| Unavailable::Capacity)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::handle::{Command, Handle};
+use super::media::Media;
 use super::outbox::{Client, Outbox, Via};
 use super::server::{Now, Server};
 use super::sockets::{RELAY_KEYS, Sockets};
@@ -29,6 +30,7 @@ pub struct Thread {
     buffers: ReadBuffers,
     out: Outbox,
     looked_at: Option<Instant>,
+    media: Media,
 }
 
 fn now() -> Now {
@@ -40,7 +42,7 @@ impl Thread {
     pub fn new(handle: Arc<Handle>, server: Server, sockets: Sockets) -> Self {
         let (buffers, out) = (ReadBuffers::new(), Outbox::default());
         let streams = Streams::new(Arc::clone(&handle));
-        Self { handle, server, sockets, streams, buffers, out, looked_at: None }
+        Self { handle, server, sockets, streams, buffers, out, looked_at: None, media: Media::default() }
     }
 
     pub fn run(mut self) {
@@ -82,6 +84,7 @@ impl Thread {
                 self.look_at_addresses(at.at);
             }
         }
+        self.media.end();
     }
 
     fn flush(&mut self) {
@@ -100,11 +103,16 @@ impl Thread {
         }
         let Some((io, number)) = self.sockets.listener(key) else { return };
         let anywhere = io.local.ip().is_unspecified();
-        let Self { server, sockets, buffers, out, .. } = self;
+        let Self { server, sockets, buffers, out, media, .. } = self;
+        let mut media = media.begin();
         for _ in 0..READS_A_TURN {
             let at = now();
             let more = io.receive(buffers, |meta, datagram| {
                 let reached = meta.dst_ip.filter(|_| anywhere).unwrap_or(io.local.ip());
+                let local = SocketAddr::new(reached, io.local.port());
+                if media.as_mut().is_some_and(|media| media.take(local, meta.addr, datagram)) {
+                    return;
+                }
                 let client = Client { via: Via::Udp(number), address: meta.addr, local: reached };
                 server.receive(at, client, datagram, sockets, out);
             });
@@ -134,7 +142,10 @@ impl Thread {
         let at = now();
         match command {
             Command::Permit { call, user, candidate } => self.server.permit(&call, &user, candidate, at),
-            Command::PermitAlways(address) => self.server.permit_always(address),
+            Command::Media(port) => {
+                self.server.set_media(port.strong_count() > 0);
+                self.media = Media::new(port);
+            }
             Command::Keep { call, until } => self.server.keep(&call, until),
             Command::Adopt(newcomer) => {
                 self.streams.adopt(newcomer, at.at, &mut self.server, &mut self.sockets);

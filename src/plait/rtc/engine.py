@@ -28,10 +28,14 @@ class Engine:
         async with Engine(threads=2, udp_port=7000) as engine:
             peer = PeerConnection(engine=engine)
 
+    A hub has its TURN server's port for them too (`turn`), so that its firewall opens one.
+
     What a source and its viewers are forwarded by is one thread: `PeerConnection(beside=source)`.
     """
 
-    def __init__(self, *, threads: int = 1, udp_port: int | None = None) -> None:
+    def __init__(
+        self, *, threads: int = 1, udp_port: int | None = None, turn: _native.TurnServer | None = None
+    ) -> None:
         """Start the threads, and take the port.
 
         Args:
@@ -40,17 +44,24 @@ class Engine:
                 on this port. None: each has sockets of its own, on free ports. Connections to TURN servers
                 have ports of their own in both cases. Where both ends of two connections share ports, only
                 one of the two can use a pair of addresses: nothing in DTLS would tell them apart.
+            turn: a TURN server of this process; connections share its sockets, with its clients (RFC 7983
+                tells them apart), at the addresses where it listens. Addresses that it publishes are
+                candidates. Relays may send there. Close the engine first; without the server nothing more
+                is received.
 
         Raises:
-            ValueError: a number is out of range.
-            OSError: the port is in use on one of the addresses, which the message names, or not allowed.
+            ValueError: a number is out of range, or both `udp_port` and `turn` are given.
+            OSError: the port is in use on one of the addresses, which the message names, or not allowed;
+                the TURN server has ended, or has an engine at its port already.
         """
         if not 1 <= threads <= _MOST_THREADS:
             raise ValueError(f"an engine has 1 to {_MOST_THREADS} threads, not {threads}")
         if udp_port is not None and not 1 <= udp_port <= 0xFFFF:
             raise ValueError(f"not a UDP port: {udp_port}")
-        self.udp_port = udp_port
-        self.native = _native.Engine(threads, udp_port)
+        if turn is not None and udp_port is not None:
+            raise ValueError("udp_port: connections are at the TURN server's port")
+        self.udp_port = udp_port if turn is None else turn.addresses[0][1]
+        self.native = _native.Engine(threads, udp_port, turn)
         self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Mailbox]] = (
             weakref.WeakKeyDictionary()
         )
@@ -68,7 +79,7 @@ class Engine:
 
     @property
     def datagrams_discarded(self) -> int:
-        """Datagrams at `udp_port` that were for no connection; 0 without one."""
+        """Datagrams at `udp_port` that were for no connection; those at a TURN server it counts itself."""
         return self.native.discarded
 
     def mailbox(self) -> Mailbox:

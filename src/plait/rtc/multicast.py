@@ -36,7 +36,7 @@ async def resolve(name: str) -> str | None:
     Raises:
         OSError: this machine has no network to ask on.
     """
-    async with asking() as zeroconf:
+    async with _asking() as zeroconf:
         # A question a packet, and not both in one: Chromium leaves such packets unanswered.
         resolvers = AddressResolverIPv4(f"{name}."), AddressResolverIPv6(f"{name}.")
         asked = [
@@ -99,15 +99,10 @@ _open: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary
 
 
 @contextlib.asynccontextmanager
-async def asking() -> AsyncIterator[Zeroconf]:
-    """Have the sockets to ask with: shared with whoever asks at the time.
-
-    Raises:
-        OSError: this machine has no network to ask on.
-    """
+async def _asking() -> AsyncIterator[Zeroconf]:
     loop = asyncio.get_running_loop()
     if (shared := _open.get(loop)) is None:
-        shared = _open[loop] = _Shared(Started(start()))
+        shared = _open[loop] = _Shared(Started(_start()))
     shared.users += 1
     try:
         await shared.started.ready()
@@ -119,8 +114,7 @@ async def asking() -> AsyncIterator[Zeroconf]:
             await shared.started.close()
 
 
-def start() -> AsyncZeroconf:
-    """Open sockets of multicast DNS, for `Started`; raises `OSError` where there is no network."""
+def _start() -> AsyncZeroconf:
     try:
         return AsyncZeroconf(ip_version=IPVersion.All)
     except OSError:

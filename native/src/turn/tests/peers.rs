@@ -179,9 +179,13 @@ fn the_hubs_media_port_and_allowed_subnets_are_open() {
     let mut world = World::allowing(&["10.1.0.0/16"]);
     let one = world.end("call", "one", 1);
     world.allocate(&one);
-    world.server.permit_always("203.0.113.1:7000".parse().unwrap());
-    assert_eq!(world.permit(&one, "203.0.113.1:7000"), 0);
-    assert_eq!(world.send(&one, "203.0.113.1:7000", b"x").len(), 1);
+    assert_eq!(world.permit(&one, "203.0.113.1:3478"), 403);
+    world.server.set_media(true);
+    assert_eq!(world.permit(&one, "203.0.113.1:3478"), 0);
+    assert_eq!(world.send(&one, "203.0.113.1:3478", b"x").len(), 1);
+    assert!(world.send(&one, "203.0.113.1:7000", b"x").is_empty());
+    assert_eq!(world.permit(&one, "192.168.7.1:3478"), 403);
+    world.server.set_media(false);
     assert!(world.send(&one, "203.0.113.1:3478", b"x").is_empty());
     assert_eq!(world.permit(&one, "10.1.2.3:9"), 0);
     assert_eq!(world.send(&one, "10.1.2.3:9", b"x").len(), 1);

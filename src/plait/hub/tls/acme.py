@@ -23,7 +23,7 @@ from josepy.errors import Error as JoseError
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
-from plait.hub.tls import names
+from plait.hub.tls import names, renewal
 from plait.hub.tls.alpn import TLSALPN01, challenge_certificate
 from plait.hub.tls.authority import Pair, private_pem, write
 from plait.hub.tls.sources import Source
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 ORDER_WITHIN: Final = dt.timedelta(seconds=90)
 ANSWER_WITHIN_S: Final = 20
+
+ASK_AFTER_ORDER_S: Final = 6 * 3600.0
+"""Seconds until the server is asked when to renew what it has just issued."""
+
+ASK_AFTER_FAULT_S: Final = 3600.0
+"""Seconds until a server that did not say when to renew is asked again."""
 
 TRY_AGAIN_S: Final = (60.0, 900.0, 3600.0)
 """Seconds after the first, second and every later failure: Let's Encrypt takes five an hour for a name."""
@@ -79,7 +85,9 @@ class Acme(Source):
         self._failures = 0
         self._try_at = 0.0
         self._pair: Pair | None = None
+        self._leaf: x509.Certificate | None = None
         self._renew_at = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._ask_at = 0.0
         self._by_tls = True
 
     def first(self) -> Pair:
@@ -105,8 +113,12 @@ class Acme(Source):
         Raises:
             OSError: it could not be had, and why; it is tried again later.
         """
-        if self._clock() < self._try_at or self.door is None or dt.datetime.now(dt.UTC) < self._renew_at:
-            return None if self._pair is not None else self._meanwhile.newer()
+        if self._clock() < self._try_at or self.door is None:
+            return self._unchanged()
+        if self._pair is not None and self._leaf is not None and self._clock() >= self._ask_at:
+            self._ask(self._pair, self._leaf)
+        if dt.datetime.now(dt.UTC) < self._renew_at:
+            return self._unchanged()
         try:
             pair = self._order()
         except (errors.Error, messages.Error, JoseError, requests.RequestException, ValueError) as error:
@@ -118,16 +130,36 @@ class Acme(Source):
         self._failures = 0
         return pair
 
+    def _unchanged(self) -> Pair | None:
+        return None if self._pair is not None else self._meanwhile.newer()
+
     def _take(self, pair: Pair, leaf: x509.Certificate) -> None:
-        self._pair = pair
+        self._pair, self._leaf = pair, leaf
         lifetime = leaf.not_valid_after_utc - leaf.not_valid_before_utc
         self._renew_at = leaf.not_valid_after_utc - lifetime / 3
 
     # The conversation with the server
 
+    def _ask(self, pair: Pair, leaf: x509.Certificate) -> None:
+        """Let the server say when to renew (RFC 9773); where it says nothing, it stays as it is."""
+        try:
+            network = self._network(JWKEC(key=self._account_key()))
+            directory = client.ClientV2.get_directory(self._directory, network)
+            at, again = renewal.ask(client.ClientV2(directory, network), pair.chain)
+        except renewal.FAULTS as error:
+            self._ask_at = self._clock() + ASK_AFTER_FAULT_S
+            _log.info("the ACME server did not say when to renew", reason=_told(error))
+            return
+        self._ask_at = self._clock() + again
+        if at is not None:
+            self._renew_at = min(at, renewal.latest(leaf))
+            _log.debug("the ACME server says when to renew", at=str(at))
+
     def _order(self) -> Pair:
         account = JWKEC(key=self._account_key())
-        server = self._server(account)
+        # An order that was refused is tried again without what it replaces: perhaps that was why.
+        replaces = "" if self._leaf is None or self._failures else renewal.identifier(self._leaf)
+        server = self._server(account, replaces)
         key = private_pem(ec.generate_private_key(ec.SECP256R1()))
         order = server.new_order(crypto_util.make_csr(key, self._names))
         try:
@@ -142,6 +174,8 @@ class Acme(Source):
         write(self._folder / "hub.key", pair.key)
         write(self._folder / "hub.crt", pair.chain)
         self._take(pair, leaf)
+        # What it says of the new one may wait: one that always says "now" would get orders without end.
+        self._ask_at = self._clock() + ASK_AFTER_ORDER_S
         _log.info("a certificate came by ACME", names=self._names, until=str(leaf.not_valid_after_utc.date()))
         return pair
 
@@ -170,13 +204,18 @@ class Acme(Source):
             for name in self._names:
                 self.door.hide_challenge(name)
 
-    def _server(self, account: JWKEC) -> client.ClientV2:
-        """Return the server, with our account; made there where it has none."""
+    def _network(self, account: JWKEC) -> renewal.Network:
         verify: Any = True if self._trusted is None else str(self._trusted)  # a path, as requests takes it
-        net = client.ClientNetwork(
+        return renewal.Network(
             account, alg=ES256, verify_ssl=verify, user_agent="plait-hub", timeout=ANSWER_WITHIN_S
         )
-        server = client.ClientV2(client.ClientV2.get_directory(self._directory, net), net)
+
+    def _server(self, account: JWKEC, replaces: str) -> client.ClientV2:
+        """Return the server, with our account; made there where it has none."""
+        net = self._network(account)
+        directory = client.ClientV2.get_directory(self._directory, net)
+        net.replaces = replaces if renewal.is_offered(directory) else ""
+        server = client.ClientV2(directory, net)
         wanted = messages.NewRegistration.from_data(email=self._email or None, terms_of_service_agreed=True)
         try:
             server.new_account(wanted)

@@ -65,6 +65,7 @@ class OwnServer:
             allow=settings.turn_allow,
             max_allocations=settings.turn_max_allocations,
             max_rate=settings.turn_max_rate,
+            public_port=settings.turn_public_port or 0,
         )
         self._port = settings.turn_public_port or self.native.addresses[0][1]
         self._tls = tls

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from plait.thing.pairing.doorbell import Doorbell
 from plait.thing.pairing.grants import Grants
-from plait.thing.pairing.nearby import Announced
 from plait.thing.pairing.peers import peers_of
 from plait.wire import messages
 
@@ -46,7 +45,6 @@ class Pairs:
         self._thing = thing
         self._client = client
         self._links = links
-        self._announced = Announced(self.grants.certificate.fingerprint, lambda: self.doorbell.addresses)
         self.peers = peers_of(thing)
         self.peers.attach(client, self.grants)
         self.grants.on_given, self.grants.on_over = self._given, self._over
@@ -56,7 +54,6 @@ class Pairs:
         """End the links to others, and listen no more."""
         self.grants.close()
         await self.peers.close()
-        await self._announced.close()
         await self.doorbell.close()
 
     # What comes over the session
@@ -76,7 +73,6 @@ class Pairs:
     def moved(self, state: State) -> None:
         """Follow the session."""
         self.peers.moved(state)
-        self._show()
 
     # Permissions
 
@@ -100,11 +96,3 @@ class Pairs:
         if self.grants.kept.port != self.doorbell.port:
             self.grants.kept.port = self.doorbell.port
             self.grants.save()
-        self._show()
-
-    def _show(self) -> None:
-        """Say on the network where we are while the hub cannot say it to who may use us."""
-        if self._client.connected or not self.doorbell.port:
-            self._announced.end()
-        else:
-            self._announced.begin()
