@@ -15,6 +15,7 @@ from plait.rtc.ed25519 import SigningKey
 from plait.testing import connected, running_hub
 from plait.thing import Thing, action, prop, serve
 from plait.thing.pairing.doorbell import ring
+from plait.thing.pairing.nearby import Announced
 from plait.wire.errors import Busy, Forbidden, InvalidMessage, LinkLost, PermissionExpired
 from plait.wire.grant import seal, unseal
 
@@ -113,6 +114,76 @@ async def test_things_that_start_anew_find_each_other(tmp_path):
         async with serving(*things, url=url, tokens=tokens, folder=tmp_path / "things"):
             assert await button.peer("lamp").invoke("toggle", timeout=WITHIN) is lamp.on
     assert lamp.presses == 2
+
+
+def pairs_of(thing):
+    return vars(thing)["_plait_peers"]._grants.on_over.__self__
+
+
+async def move_house(lamp):
+    """Have the lamp's doorbell elsewhere, as with another address; it says so from now on."""
+    pairs = pairs_of(lamp)
+    await pairs.doorbell.close()
+    pairs.doorbell.open(0)
+    pairs._announced.end()
+    pairs._announced.begin()
+
+
+async def test_a_thing_whose_address_is_another_is_found_by_its_name(tmp_path):
+    async with paired(tmp_path) as (lamp, button, *_):
+        peer = button.peer("lamp")
+        link = await peer.linked()
+        old = line(button)._grants.kept.doorbells[LAMP]
+        await move_house(lamp)
+        (opener,) = peer._peers.openers.values()
+        await opener._direct._peer.close()
+        assert await peer.invoke("toggle", timeout=WITHIN) is True
+        assert await peer.linked() is link, "it is the same link"
+        assert line(button)._grants.kept.doorbells[LAMP] != old, "where it was found is kept"
+
+
+async def test_both_start_anew_elsewhere_and_find_each_other(tmp_path):
+    async with paired(tmp_path) as (lamp, button, (url, tokens), _):
+        for grants in (pairs_of(lamp).grants, pairs_of(button).grants):
+            grants.kept.port, grants.kept.doorbells = 0, {}
+            grants.save()
+    lamp, button = Lamp(LAMP), Button(BUTTON)
+    async with serving(lamp, button, url=url, tokens=tokens, folder=tmp_path / "things"):
+        assert await button.peer("lamp").invoke("toggle", timeout=WITHIN) is True
+
+
+async def test_who_takes_the_name_of_another_is_no_other(tmp_path):
+    async def refuse(reader, writer):
+        await reader.readline()
+        writer.write(msgspec.json.encode({"error": Forbidden("go away").problem()}) + b"\n")
+        rang.set()
+        writer.close()
+
+    rang = asyncio.Event()
+    async with paired(tmp_path) as (lamp, button, *_):
+        peer = button.peer("lamp")
+        link = await peer.linked()
+        pairs_of(lamp)._announced.end()
+        pairs_of(lamp)._announced.begin = lambda: None
+        server = await asyncio.start_server(refuse, "0.0.0.0", 0)
+        port = server.sockets[0].getsockname()[1]
+        addresses = [
+            f"{each.rpartition(':')[0]}:{port}"
+            for each in pairs_of(lamp).doorbell.addresses
+            if "[" not in each
+        ]
+        liar = Announced(line(button).grant.certificates[LAMP], lambda: addresses)
+        liar.begin()
+        await pairs_of(lamp).doorbell.close()
+        (opener,) = peer._peers.openers.values()
+        await opener._direct._peer.close()
+        await asyncio.wait_for(rang.wait(), WITHIN)
+        await liar.close()
+        del pairs_of(lamp)._announced.begin
+        await move_house(lamp)
+        assert await peer.invoke("toggle", timeout=WITHIN) is True
+        assert await peer.linked() is link, "it was not ended by somebody's word"
+        server.close()
 
 
 async def test_a_button_that_starts_anew_is_known_again(tmp_path):
@@ -214,7 +285,7 @@ async def test_the_name_of_a_certificate_is_not_enough(tmp_path, monkeypatch):
 
 
 def links_of(lamp):
-    return vars(lamp)["_plait_peers"]._grants.on_over.__self__._links._links
+    return pairs_of(lamp)._links._links
 
 
 async def said(address, junk):

@@ -36,7 +36,7 @@ async def resolve(name: str) -> str | None:
     Raises:
         OSError: this machine has no network to ask on.
     """
-    async with _asking() as zeroconf:
+    async with asking() as zeroconf:
         # A question a packet, and not both in one: Chromium leaves such packets unanswered.
         resolvers = AddressResolverIPv4(f"{name}."), AddressResolverIPv6(f"{name}.")
         asked = [
@@ -99,10 +99,15 @@ _open: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary
 
 
 @contextlib.asynccontextmanager
-async def _asking() -> AsyncIterator[Zeroconf]:
+async def asking() -> AsyncIterator[Zeroconf]:
+    """Have the sockets to ask with: shared with whoever asks at the time.
+
+    Raises:
+        OSError: this machine has no network to ask on.
+    """
     loop = asyncio.get_running_loop()
     if (shared := _open.get(loop)) is None:
-        shared = _open[loop] = _Shared(Started(_start()))
+        shared = _open[loop] = _Shared(Started(start()))
     shared.users += 1
     try:
         await shared.started.ready()
@@ -114,7 +119,8 @@ async def _asking() -> AsyncIterator[Zeroconf]:
             await shared.started.close()
 
 
-def _start() -> AsyncZeroconf:
+def start() -> AsyncZeroconf:
+    """Open sockets of multicast DNS, for `Started`; raises `OSError` where there is no network."""
     try:
         return AsyncZeroconf(ip_version=IPVersion.All)
     except OSError:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from plait.link.direct import prove
 from plait.link.opener import LinkOpener
 from plait.link.pinning import Pinned
 from plait.thing.pairing.doorbell import ring
+from plait.thing.pairing.nearby import find
 from plait.transport.reconnect import Backoff
 from plait.wire.errors import LinkLost, PlaitError
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from plait.transport.client import Client
     from plait.wire.grant import Grant
     from plait.wire.messages import Message
+
+ANSWERS_WITHIN: Final = 1.0
+"""Seconds that a doorbell has to answer before the network is asked where it is now."""
 
 log = logging.getLogger("plait.thing")
 
@@ -60,6 +65,7 @@ class Line:
         self._openers = openers
         self._changed = changed
         self._opener: LinkOpener | None = None
+        self._told_where: list[str] = []
         self._over: PlaitError | None = None
         self._task = asyncio.create_task(self._run(), name=f"link to {grant.thing}")
 
@@ -123,9 +129,9 @@ class Line:
         """Return where the thing was found last, and keep that."""
         kept = self._grants.kept.doorbells
         told = [] if self._opener is None else self._opener.doorbell
-        if told and told != kept.get(self.grant.thing):
-            kept[self.grant.thing] = told
-            self._grants.save()
+        if told and told != self._told_where:  # else it may have been found elsewhere since
+            self._told_where = told
+            self._keep_where(told)
         return kept.get(self.grant.thing, [])
 
     def _told(self, message: Message) -> None:
@@ -135,4 +141,42 @@ class Line:
     async def _ring(self, asked: dict[str, Any]) -> str:
         fresh = self.link is None or not self.link.met.is_set()
         shown = {"grant": self._grants.token(self.grant.id), "fresh": fresh}
-        return await ring(self._where(), asked | shown)
+        return await self._rung(asked | shown)
+
+    async def _rung(self, asked: dict[str, Any]) -> str:
+        """Ring where the thing was last, and where the network says it is if that does not answer soon."""
+        trying = {asyncio.create_task(ring(self._where(), asked))}
+        failure: OSError | None = None
+        try:
+            done, _ = await asyncio.wait(trying, timeout=ANSWERS_WITHIN)
+            if not done or isinstance(next(iter(done)).exception(), OSError):
+                trying.add(asyncio.create_task(self._ring_nearby(asked)))
+            for each in asyncio.as_completed(trying):
+                try:
+                    return await each
+                except OSError as error:
+                    failure = error
+        finally:
+            for task in trying:
+                task.cancel()
+            await asyncio.gather(*trying, return_exceptions=True)
+        raise failure or OSError("nobody answers")
+
+    async def _ring_nearby(self, asked: dict[str, Any]) -> str:
+        thing = self.grant.thing
+        found = await find(self.grant.certificates.get(thing, ""))
+        try:
+            answer = await ring(found, asked)
+            prove(answer, self.grant.certificates.get(thing, ""))
+        except LinkLost:
+            raise
+        except PlaitError as error:  # whoever took its name has no say
+            raise OSError(f"who says to be {thing} is not: {error}") from error
+        log.info("%s is found at %s", thing, ", ".join(found))
+        self._keep_where(found)
+        return answer
+
+    def _keep_where(self, addresses: list[str]) -> None:
+        if addresses != self._grants.kept.doorbells.get(self.grant.thing):
+            self._grants.kept.doorbells[self.grant.thing] = addresses
+            self._grants.save()

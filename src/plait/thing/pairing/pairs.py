@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from plait.thing.pairing.doorbell import Doorbell
 from plait.thing.pairing.grants import Grants
+from plait.thing.pairing.nearby import Announced
 from plait.thing.pairing.peers import peers_of
 from plait.wire import messages
 
@@ -45,6 +46,7 @@ class Pairs:
         self._thing = thing
         self._client = client
         self._links = links
+        self._announced = Announced(self.grants.certificate.fingerprint, lambda: self.doorbell.addresses)
         self.peers = peers_of(thing)
         self.peers.attach(client, self.grants)
         self.grants.on_given, self.grants.on_over = self._given, self._over
@@ -54,6 +56,7 @@ class Pairs:
         """End the links to others, and listen no more."""
         self.grants.close()
         await self.peers.close()
+        await self._announced.close()
         await self.doorbell.close()
 
     # What comes over the session
@@ -73,6 +76,7 @@ class Pairs:
     def moved(self, state: State) -> None:
         """Follow the session."""
         self.peers.moved(state)
+        self._show()
 
     # Permissions
 
@@ -96,3 +100,11 @@ class Pairs:
         if self.grants.kept.port != self.doorbell.port:
             self.grants.kept.port = self.doorbell.port
             self.grants.save()
+        self._show()
+
+    def _show(self) -> None:
+        """Say on the network where we are while the hub cannot say it to who may use us."""
+        if self._client.connected or not self.doorbell.port:
+            self._announced.end()
+        else:
+            self._announced.begin()
