@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from plait.link import Link
-    from plait.link.link import Carrier
+    from plait.link.paths import Carrier
     from plait.wire.link import Lane
 
 WITHIN = 90.0
@@ -102,7 +102,7 @@ class _End:
         if self.link.path.name != "direct":
             return None
         self._flows.clear()
-        known = self.link._paths["direct"]  # noqa: SLF001 - no program is to do this
+        known = self.link._paths._known["direct"]  # noqa: SLF001 - no program is to do this
         peer = self._opener._direct._peer  # noqa: SLF001 - nor this
         self._killed = time.monotonic()
         if silently and known.carrier is not None:

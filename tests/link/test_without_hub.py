@@ -142,6 +142,30 @@ async def test_a_thing_whose_address_is_another_is_found_by_its_name(tmp_path):
         assert line(button)._grants.kept.doorbells[LAMP] != old, "where it was found is kept"
 
 
+class Hole:
+    """A path that swallows what it is given, as one whose far end has another address."""
+
+    lanes = ("sure", "fast")
+
+    def room(self, _):
+        return True
+
+    def send(self, _, packet):
+        pass
+
+
+async def test_a_path_that_only_falls_silent_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("plait.link.direct.GIVEN_UP", 1.5)
+    async with paired(tmp_path) as (lamp, button, *_):
+        peer = button.peer("lamp")
+        link = await peer.linked()
+        (served,) = links_of(lamp).values()
+        for end in (link, served.link):
+            end._paths._known["direct"].carrier = Hole()
+        assert await peer.invoke("toggle", timeout=WITHIN) is True
+        assert await peer.linked() is link, "it is the same link"
+
+
 async def test_both_start_anew_elsewhere_and_find_each_other(tmp_path):
     async with paired(tmp_path) as (lamp, button, (url, tokens), _):
         for grants in (pairs_of(lamp).grants, pairs_of(button).grants):

@@ -6,7 +6,8 @@ two strands.
 
 from plait.link.channel import Channel, Values
 from plait.link.files import receive_file, send_file
-from plait.link.link import Carrier, Link
+from plait.link.link import Link
+from plait.link.paths import Carrier
 from plait.wire.path import Choice
 
 __all__ = ["Carrier", "Channel", "Choice", "Link", "Values", "receive_file", "send_file"]

@@ -45,6 +45,9 @@ MOST_FAILURES: Final = 32
 RETRY: Final = (1.0, 30.0)
 """Seconds until another connection is tried where one has failed: at first, and at the most."""
 
+GIVEN_UP: Final = 4.0
+"""Seconds of silence after which who can ring does so, long before ICE gives the connection up."""
+
 _log = logging.getLogger("plait.link")
 
 
@@ -116,6 +119,8 @@ class Direct:
         self._start(self._listen())
         if offers:
             self._begin(1)
+            if pinned is not None and pinned.ring is not None:
+                self._start(self._watch())
 
     async def close(self) -> None:
         """Close the connection."""
@@ -203,6 +208,15 @@ class Direct:
         await asyncio.sleep(wait)
         self._begin(generation)
 
+    async def _watch(self) -> None:
+        """Ring where the path is silent and the hub is away: both ends may have other addresses now."""
+        while not self._link.closed.is_set():
+            await asyncio.sleep(1.0)
+            if self._link.path.name == "direct" and self._link.silent() >= GIVEN_UP:
+                _log.info("link %s: no answer for %.0f s", self._link.id, self._link.silent())
+                self._link.lost("direct")
+                self._begin(self._generation + 1)
+
     # Signals
 
     def _tell(self, signal: SessionDescription | IceCandidate | None) -> None:
@@ -242,6 +256,7 @@ class Direct:
         """
         if self._pinned is not None:
             prove(sdp, self._pinned.far)
+        self._link.lost("direct")  # it was silent, or is gone
         self._begin(generation)
         assert self._peer is not None  # noqa: S101 - just made
         return (await self._peer.accept(SessionDescription("offer", sdp))).sdp

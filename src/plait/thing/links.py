@@ -32,6 +32,7 @@ from plait.wire.errors import (
 )
 from plait.wire.link import VERSION
 from plait.wire.messages import END_LINK, LINK
+from plait.wire.path import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -165,7 +166,7 @@ class Links:
                 raise Busy("too many begin without the hub at a time")
             served = self._begin(link_id, grant.caller, (), grant)
         self._check_pairing(served, grant)
-        if served.link.path.name:
+        if served.link.path.name and served.link.silent() <= SILENT:
             raise Busy("the link has a path")
         try:
             return await served.direct.rung(generation, sdp)
