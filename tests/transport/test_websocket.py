@@ -482,7 +482,7 @@ async def test_client_over_a_server_that_is_killed_in_mid_stream(hub, subprotoco
         )
         if client is None:
             port = server.sockets[0].getsockname()[1]
-            client = Client(f"http://127.0.0.1:{port}", on_message=lambda _: None, binary=not text)
+            client = Client(f"http://127.0.0.1:{port}", on_message=lambda _: None, brief=not text)
             await client.start()
         for value in range(100):
             client.notify(messages.OBSERVE_PROPERTY, name="t", value=life * 100 + value)

@@ -95,6 +95,7 @@ class Service:
             token=token,
             software=SOFTWARE,
             journal=folder is not None,
+            brief=every is not None,
             ssl=ssl,
             on_progress=None if folder is None else self._progress,
         )

@@ -12,15 +12,15 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import UNSET
 
 from plait.transport import network, websocket
 from plait.transport.conversation import Conversation
+from plait.transport.dial import ByWebSocket
 from plait.transport.reconnect import NEXT, Backoff, Phase
 from plait.transport.requests import Requests
-from plait.transport.trust import PinnedRoot
 from plait.wire import messages
 from plait.wire.codec import Encoded
 from plait.wire.errors import ActionFailed, Busy, PlaitError, SessionLost, Timeout, Unauthorized, from_problem
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from plait.transport.base import Transport
+    from plait.transport.dial import Dial
     from plait.transport.trust import Trust
     from plait.wire.greeting import Opened
     from plait.wire.messages import Message
@@ -44,13 +45,6 @@ _COMMANDS: Final = frozenset({messages.INVOKE_ACTION, messages.WRITE_PROPERTY})
 """Requests that must not run late: they travel with a deadline."""
 
 _LOG: Final = logging.getLogger("plait.client")
-
-
-class Dial(Protocol):
-    """Opens a transport; calls `on_open` with it before its first message can arrive."""
-
-    def __call__(self, on_open: Callable[[Transport], None]) -> Awaitable[object]:
-        """Return when it is open; raise OSError, Unauthorized or Forbidden."""
 
 
 _MAY_STILL_COME: Final = 1.0
@@ -77,7 +71,7 @@ class Client:
         software: str = "",
         journal: bool = False,
         ssl: Trust | None = None,
-        binary: bool = False,
+        brief: bool = False,
         dial: Dial | None = None,
         on_progress: Callable[[], None] | None = None,
         on_lost: Callable[[Sequence[Message]], None] | None = None,
@@ -97,7 +91,8 @@ class Client:
             software: name and version, for the hub's logs.
             journal: tell the hub that an action asked again, after a restart too, is answered as at first.
             ssl: whom to trust for wss; None: the system's authorities.
-            binary: speak MessagePack instead of JSON.
+            brief: connections last a moment, and each byte counts: MessagePack instead of JSON, TLS sessions
+                resumed, and the round trip not measured.
             dial: opens the transport, instead of a WebSocket to `url`.
             on_progress: called when the hub may have acknowledged something.
             on_lost: called where the hub had forgotten the session and a new one began, before `on_state`,
@@ -114,8 +109,9 @@ class Client:
         self._on_progress = on_progress
         self._on_lost = on_lost or _ignore
         self._begun = False  # there was a session
-        self._text = not binary
-        self._dial = dial or self._websocket(token, cookie, ssl)
+        self._text = not brief
+        self._brief = brief
+        self._dial = dial or ByWebSocket(self._url, token, cookie, ssl, text=not brief, brief=brief)
         self._phase = Phase.IDLE
         self._requests = Requests()
         self._conversation: Conversation | None = None
@@ -232,7 +228,8 @@ class Client:
         """Give up the connection, and dial no more before `resume`. The session may go on."""
         self._awake.clear()
         if self._conversation is not None and self._conversation.open:
-            self._conversation.acknowledge()
+            if not self._brief:  # what is settled is said in the next hello, too
+                self._conversation.acknowledge()
             self._conversation.close()
 
     def resume(self) -> None:
@@ -269,17 +266,6 @@ class Client:
             raise self.error
 
     # Connections
-
-    def _websocket(self, token: str | None, cookie: str | None, ssl: Trust | None) -> Dial:
-        names = (messages.SUBPROTOCOL_JSON if self._text else messages.SUBPROTOCOL_MSGPACK,)
-
-        async def dial(on_open: Callable[[Transport], None]) -> object:
-            context = await ssl.context(self._url) if isinstance(ssl, PinnedRoot) else ssl
-            return await websocket.connect(
-                self._url, token=token, cookie=cookie, ssl=context, subprotocols=names, on_open=on_open
-            )
-
-        return dial
 
     async def _run(self) -> None:
         """Dial, converse, wait, and again, until something ends it for good."""
@@ -364,6 +350,7 @@ class Client:
             self.session,
             software=self._software,
             journal=self._journal,
+            measures=not self._brief,
             first=self._on_session,
             on_open=self._welcomed,
             on_message=self._deliver,

@@ -63,6 +63,7 @@ class Conversation:
         *,
         software: str,
         journal: bool,
+        measures: bool = True,
         first: Callable[[], Iterable[Message]],
         on_open: Callable[[Opened], None],
         on_message: Callable[[Message], None],
@@ -76,6 +77,7 @@ class Conversation:
             session: what it is to take up.
             software: our name and version.
             journal: whether we answer an action that is asked again, after a restart too, as the first time.
+            measures: ping, to know the round trip.
             first: called where the session begins anew; what must go before all else.
             on_open: called with the welcome, when all that was to be sent again is sent.
             on_message: called with each new message, but for the session's own; settled when that returns.
@@ -90,6 +92,7 @@ class Conversation:
         self._transport = transport
         self._text = transport.text
         self._session = session
+        self._measures = measures
         self._first = first
         self._on_open = on_open
         self._on_message = on_message
@@ -145,7 +148,8 @@ class Conversation:
         self._on_open(opened)
         self._on_progress()
         self._timer.cancel()
-        self._ping()
+        if self._measures:
+            self._ping()
 
     def _take(self, data: bytes) -> None:
         try:

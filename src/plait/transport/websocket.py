@@ -25,6 +25,8 @@ from plait.wire.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from plait.transport.dial import ResumedTLS
+
 MAX_FRAME: Final = 4 << 20
 """Largest message that is read at all, in bytes; a larger one closes the connection with 1009."""
 
@@ -233,7 +235,7 @@ async def connect(
     *,
     token: str | None = None,
     cookie: str | None = None,
-    ssl: tls.SSLContext | None = None,
+    ssl: tls.SSLContext | ResumedTLS | None = None,
     subprotocols: Sequence[str] = (SUBPROTOCOL_JSON,),
     on_open: Callable[[WebSocketTransport], None] | None = None,
 ) -> WebSocketTransport:
@@ -272,7 +274,9 @@ async def connect(
             ws, listener = await picows.ws_connect(
                 open_listener,
                 url,
-                ssl_context=ssl,
+                ssl_context=ssl,  # type: ignore[arg-type]  # asyncio asks it for `wrap_bio` alone
+                # Where it is no context, by asyncio's own TLS: the other's takes sessions from nobody.
+                use_aiofastnet=ssl is None or isinstance(ssl, tls.SSLContext),
                 extra_headers=headers,
                 max_frame_size=MAX_FRAME,
                 max_redirects=0,  # a redirect must not carry the credential elsewhere

@@ -17,14 +17,12 @@ from msgspec import UNSET
 
 from plait.wire.codec import convert
 from plait.wire.errors import InvalidMessage, UnsupportedVersion, from_problem
-from plait.wire.messages import HELLO, OLDEST_PROTOCOL, PROTOCOL, Hello, Welcome, request, response
+from plait.wire.messages import HELLO, OLDEST_PROTOCOL, PROTOCOL, Hello, Message, Welcome, response
 from plait.wire.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
-
-    from plait.wire.messages import Message
 
 
 class Opened(NamedTuple):
@@ -48,7 +46,9 @@ def hello(session: Session, software: str, *, journal: bool = False) -> Message:
     """Return the first message of a connection: asks to go on where there is something to go on with."""
     known = session.id or None
     said = Hello(software=software, session=known, ack=session.ack if known else 0, journal=journal)
-    return request(HELLO, input={"protocol": PROTOCOL} | msgspec.to_builtins(said))
+    # The only one of its connection: any id will do.
+    asked = {"protocol": PROTOCOL} | msgspec.to_builtins(said)
+    return Message(message_type="request", operation=HELLO, message_id="1", input=asked)
 
 
 def take_welcome(
