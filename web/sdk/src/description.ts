@@ -85,3 +85,8 @@ export function filesOf(description: ThingDescription): { readonly takes: boolea
   const words = description.links?.find(({ rel }) => rel === "plait:link")?.["plait:files"] ?? [];
   return { takes: words.includes("receive"), gives: words.includes("send") };
 }
+
+/** Whether doing an action twice is doing it once: such a one may go directly, without the hub's journal. */
+export function mayRunTwice({ safe, idempotent }: ActionAffordance): boolean {
+  return safe === true || idempotent === true;
+}

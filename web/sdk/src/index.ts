@@ -21,7 +21,7 @@ export {
 } from "./link/files.ts";
 export { type ChannelOptions, Link, type Move } from "./link/link.ts";
 export type { LinkOptions } from "./link/open.ts";
-export { wayOf } from "./link/way.ts";
+export { answersDirectly, wayOf } from "./link/way.ts";
 export type { Json, Message, Problem } from "./messages.ts";
 export { type MediaFigures, mediaOfStats, type Path, pathOf, type Reports } from "./path.ts";
 export { type Picture, Pictures } from "./pictures.ts";

@@ -1,4 +1,4 @@
-/** One thing, through the hub. */
+/** One thing: through the hub, and over its links. */
 
 import { Call, type CallOptions } from "./call.ts";
 import type { ThingDescription } from "./description.ts";

@@ -2,7 +2,7 @@ import type { DataSchema, Thing } from "@plait/sdk";
 import { formatRtt, formatValue } from "../model/format.ts";
 import type { PlannedProperty } from "../model/plan.ts";
 import { signalOf } from "../state/bridge.ts";
-import { live } from "../state/home.ts";
+import { useReach } from "../state/reach.ts";
 import { useWrite, type WriteState } from "../state/write.ts";
 import { Field } from "./field.tsx";
 import { Select } from "./select.tsx";
@@ -16,23 +16,14 @@ export interface ControlProps {
   readonly schema: DataSchema;
   /** What was asked and is not answered yet. */
   readonly pending: unknown;
-  readonly disabled: boolean;
+  /** Why it cannot be set now; undefined where it can. */
+  readonly why: string | undefined;
   readonly onWrite: (value: unknown) => void;
 }
 
 /** The last word of the device on this property. */
 export function useValue(thing: Thing, name: string): unknown {
   return signalOf(thing.values).value[name]?.value;
-}
-
-/** Whether commands can reach the thing now. */
-export function useReachable(thing: Thing): boolean {
-  return live.value && signalOf(thing.presence).value.state === "online";
-}
-
-/** Whether an action may be asked for now: a sleeping thing gets it when it wakes. */
-export function useAskable(thing: Thing): boolean {
-  return live.value && signalOf(thing.presence).value.state !== "offline";
 }
 
 /** "Asking the device…", then "Confirmed in 4 ms" for a while. */
@@ -66,12 +57,13 @@ export function PropertyControl({
   const [state, onWrite] = write ?? own;
   const value = useValue(thing, property.name);
   const { control, schema } = property;
+  const { why } = useReach(thing);
   const props: ControlProps = {
     value,
     label: property.title,
     schema,
     pending: state.phase === "pending" ? state.asked : undefined,
-    disabled: !useReachable(thing),
+    why,
     onWrite,
   };
   switch (control.kind) {
@@ -91,7 +83,8 @@ export function PropertyControl({
           type="color"
           aria-label={property.title}
           value={typeof value === "string" ? value : "#ffffff"}
-          disabled={props.disabled}
+          disabled={why !== undefined}
+          title={why}
           onChange={(event) => onWrite(event.currentTarget.value)}
         />
       );

@@ -16,6 +16,7 @@ interface Shared {
   readonly "aria-label": string;
   readonly "aria-invalid": boolean;
   readonly disabled: boolean;
+  readonly title: string | undefined;
   readonly value: string;
   readonly onInput: (event: { currentTarget: { value: string } }) => void;
 }
@@ -32,7 +33,7 @@ function TypedInput({ control, shared }: { control: Control; shared: Shared }) {
 export function Field(
   props: ControlProps & { control: Extract<Control, { kind: "number" | "text" | "json" }> },
 ) {
-  const { value, label, pending, disabled, schema, control, onWrite } = props;
+  const { value, label, pending, why, schema, control, onWrite } = props;
   const [draft, setDraft] = useState<string>();
   const [problem, setProblem] = useState<string>();
   useEffect(() => {
@@ -59,7 +60,8 @@ export function Field(
   const shared: Shared = {
     "aria-label": label,
     "aria-invalid": problem !== undefined,
-    disabled,
+    disabled: why !== undefined,
+    title: why,
     value: text,
     onInput: (event: { currentTarget: { value: string } }) => setDraft(event.currentTarget.value),
   };
@@ -79,7 +81,7 @@ export function Field(
       )}
       {schema.unit !== undefined && <span class="muted">{symbolOf(schema.unit)}</span>}
       {changed && (
-        <button type="submit" class="button small" disabled={disabled} aria-label={`Set ${label}`}>
+        <button type="submit" class="button small" disabled={why !== undefined} aria-label={`Set ${label}`}>
           <Icon node={Check} size={16} />
         </button>
       )}

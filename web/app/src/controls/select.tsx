@@ -8,13 +8,19 @@ const SEGMENT_LETTERS = 28;
 
 /** One of few values: side by side where they fit, otherwise in a list. */
 export function Select(props: ControlProps & { control: Extract<Control, { kind: "select" }> }) {
-  const { value, label, pending, disabled, control, onWrite } = props;
+  const { value, label, pending, why, control, onWrite } = props;
   const { options } = control;
   const is = (option: Json): boolean => JSON.stringify(option) === JSON.stringify(value);
   const letters = options.reduce((sum, option) => sum + option.label.length, 0);
   if (options.length <= SEGMENTS && letters <= SEGMENT_LETTERS) {
     return (
-      <fieldset class="segments" aria-label={label} aria-busy={pending !== undefined} disabled={disabled}>
+      <fieldset
+        class="segments"
+        aria-label={label}
+        aria-busy={pending !== undefined}
+        disabled={why !== undefined}
+        title={why}
+      >
         {options.map((option) => (
           <button
             key={option.label}
@@ -33,7 +39,8 @@ export function Select(props: ControlProps & { control: Extract<Control, { kind:
     <select
       aria-label={label}
       aria-busy={pending !== undefined}
-      disabled={disabled}
+      disabled={why !== undefined}
+      title={why}
       value={options.findIndex((option) => is(option.value))}
       onChange={(event) => {
         const chosen = options[Number(event.currentTarget.value)];

@@ -5,7 +5,7 @@ import type { ControlProps } from "./control.tsx";
 
 /** A number between two bounds. Dragging shows where it would go; only what the device confirms stays. */
 export function Slider(props: ControlProps & { control: Extract<Control, { kind: "slider" }> }) {
-  const { value, label, pending, disabled, schema, control, onWrite } = props;
+  const { value, label, pending, why, schema, control, onWrite } = props;
   const [dragged, setDragged] = useState<number>();
   const current = typeof value === "number" ? value : control.min;
   const shown = dragged ?? (typeof pending === "number" ? pending : current);
@@ -18,7 +18,8 @@ export function Slider(props: ControlProps & { control: Extract<Control, { kind:
         max={control.max}
         step={control.step}
         value={shown}
-        disabled={disabled}
+        disabled={why !== undefined}
+        title={why}
         aria-label={label}
         aria-valuetext={formatValue(shown, schema)}
         style={{ "--filled": `${filled}%` }}

@@ -1,7 +1,7 @@
 import type { ControlProps } from "./control.tsx";
 
 /** On or off, as the device says; while it is asked to change, the knob waits in between. */
-export function Switch({ value, label, pending, disabled, onWrite }: ControlProps) {
+export function Switch({ value, label, pending, why, onWrite }: ControlProps) {
   const known = typeof value === "boolean";
   return (
     <button
@@ -11,7 +11,8 @@ export function Switch({ value, label, pending, disabled, onWrite }: ControlProp
       aria-checked={value === true}
       aria-busy={pending !== undefined}
       aria-label={label}
-      disabled={disabled || !known}
+      disabled={why !== undefined || !known}
+      title={why}
       data-pending={pending !== undefined || undefined}
       onClick={() => onWrite(!value)}
     >

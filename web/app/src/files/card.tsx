@@ -2,7 +2,7 @@ import { filesOf, type Thing } from "@plait/sdk";
 import { ArrowDownToLine, ArrowUpFromLine, Download, Upload, X } from "lucide";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { signalOf } from "../state/bridge.ts";
-import { live } from "../state/home.ts";
+import { useReach } from "../state/reach.ts";
 import { Icon } from "../ui/icon.tsx";
 import { type Exchange, exchangeOf } from "./exchange.ts";
 import type { Transfer } from "./transfer.ts";
@@ -42,12 +42,12 @@ export function FilesCard({ thing }: { thing: Thing }) {
 function Drop({ thing, exchange }: { thing: Thing; exchange: Exchange }) {
   const [over, setOver] = useState(false);
   const input = useRef<HTMLInputElement>(null);
-  const ready = live.value && signalOf(thing.presence).value.state === "online";
+  const { why } = useReach(thing);
   return (
     <label
       class="drop"
       data-over={over || undefined}
-      data-off={!ready || undefined}
+      data-off={why !== undefined || undefined}
       onDragOver={(event) => {
         event.preventDefault();
         setOver(true);
@@ -78,7 +78,7 @@ function Drop({ thing, exchange }: { thing: Thing; exchange: Exchange }) {
       <span>
         <strong>Choose files</strong> <span class="drop-hint">or drop them here</span>
       </span>
-      {!ready && <span class="muted">They go as soon as {thing.title} is online.</span>}
+      {why !== undefined && <span class="muted">{why} They go as soon as it can be reached.</span>}
     </label>
   );
 }

@@ -1,10 +1,9 @@
 /**
- * The files of one thing: a link that is kept while its page is shown or a file is on its way, what is sent over it and
- * what the thing sends. A link that is lost is opened again, and what was on its way goes on where it stopped.
+ * The files of one thing: what is sent over its link, and what the thing sends. When the link was lost and another is there,
+ * what was on its way goes on where it stopped.
  */
 
 import {
-  Backoff,
   Kept,
   type Link,
   type OfferedFile,
@@ -13,15 +12,12 @@ import {
   sendFile,
   type Thing,
   type Unsubscribe,
-  wayOf,
 } from "@plait/sdk";
 import { type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { linkOf, type SharedLink } from "../state/links.ts";
 import { say } from "../state/notices.ts";
-import { showPath } from "../state/paths.ts";
 import { Transfer } from "./transfer.ts";
 
-/** Milliseconds that the link is kept after the page was left, so that going to and fro is seamless. */
-const LINGER = 8_000;
 /** The largest file that is taken from a thing: this browser keeps it until it is saved. */
 const LARGEST = 512 << 20;
 /** Transfers that are over and still shown; the oldest go first. */
@@ -39,39 +35,31 @@ export function exchangeOf(thing: Thing): Exchange {
 export class Exchange {
   /** Newest first. */
   readonly #transfers: Signal<readonly Transfer[]> = signal([]);
-  /** Why there is no link, where trying again does not help. */
-  readonly #problem: Signal<PlaitError | undefined> = signal(undefined);
   readonly #thing: Thing;
-  readonly #backoff = new Backoff();
+  readonly #shared: SharedLink;
   readonly #kept = new Kept();
-  #users = 0;
-  #link: Promise<Link> | undefined;
-  #linger: ReturnType<typeof setTimeout> | undefined;
+  /** Keeps the link while a file is on its way. */
+  #busy: Unsubscribe | undefined;
   /** Files are sent one after the other: a thing takes them so. */
   #queue: Promise<void> = Promise.resolve();
 
   constructor(thing: Thing) {
     this.#thing = thing;
+    this.#shared = linkOf(thing);
   }
 
   get transfers(): ReadonlySignal<readonly Transfer[]> {
     return this.#transfers;
   }
 
+  /** Why there is no link, where trying again does not help. */
   get problem(): ReadonlySignal<PlaitError | undefined> {
-    return this.#problem;
+    return this.#shared.problem;
   }
 
-  /** Keep a link, and take what the thing sends, until the returned function is called. */
+  /** Keep a link until the returned function is called. */
   use(): Unsubscribe {
-    this.#users += 1;
-    this.#keep();
-    let used = true;
-    return () => {
-      this.#users -= used ? 1 : 0;
-      used = false;
-      this.#restSoon();
-    };
+    return this.#shared.use();
   }
 
   send(files: Iterable<File>): void {
@@ -90,74 +78,18 @@ export class Exchange {
     const all = [transfer, ...this.#transfers.value];
     const over = all.filter(({ active }) => !active).slice(SHOWN);
     this.#transfers.value = all.filter((one) => !over.includes(one));
+    this.#hold();
     return transfer;
   }
 
-  get #wanted(): boolean {
-    return this.#users > 0 || this.#transfers.value.some(({ active }) => active);
-  }
-
-  // The link
-
-  /** Return the link, opened where there is none; rejects where trying again does not help. */
-  #keep(): Promise<Link> {
-    clearTimeout(this.#linger);
-    if (this.#link === undefined) {
-      this.#link = this.#open();
-      this.#link.catch(() => {
-        this.#link = undefined;
-      });
+  /** Keep the link for as long as something is on its way. */
+  #hold(): void {
+    if (this.#transfers.value.some(({ active }) => active)) {
+      this.#busy ??= this.#shared.use();
+    } else {
+      this.#busy?.();
+      this.#busy = undefined;
     }
-    return this.#link;
-  }
-
-  async #open(): Promise<Link> {
-    while (true) {
-      await online(this.#thing);
-      try {
-        const link = await this.#thing.link();
-        this.#problem.value = undefined;
-        this.#backoff.reset();
-        this.#opened(link);
-        return link;
-      } catch (error) {
-        const problem = asProblem(error);
-        if (!problem.retry) {
-          this.#problem.value = problem;
-        }
-        if (!problem.retry || !this.#wanted) {
-          throw problem;
-        }
-        await new Promise((resolve) => setTimeout(resolve, this.#backoff.next() * 1000));
-      }
-    }
-  }
-
-  #opened(link: Link): void {
-    const show = (): void => showPath(this.#thing, wayOf(link));
-    const off = link.path.subscribe(show);
-    this.#listen(link);
-    link.closed.then(() => {
-      off();
-      showPath(this.#thing, undefined);
-      this.#link = undefined;
-      if (this.#wanted) {
-        // What fails now is tried again by whoever wants it next.
-        this.#keep().catch(() => {});
-      }
-    });
-  }
-
-  #restSoon(): void {
-    clearTimeout(this.#linger);
-    this.#linger = setTimeout(() => {
-      if (!this.#wanted) {
-        this.#link?.then(
-          (link) => link.close(),
-          () => {},
-        );
-      }
-    }, LINGER);
   }
 
   // Files
@@ -165,7 +97,7 @@ export class Exchange {
   async #send(transfer: Transfer, file: File): Promise<void> {
     while (transfer.active) {
       try {
-        const link = await this.#keep();
+        const link = await this.#shared.open();
         if (!transfer.active) {
           break;
         }
@@ -184,11 +116,11 @@ export class Exchange {
         this.#failed(transfer, error);
       }
     }
-    this.#restSoon();
+    this.#hold();
   }
 
-  /** Take what the thing sends over this link. */
-  async #listen(link: Link): Promise<void> {
+  /** Take what the thing sends over this link, until it is over. */
+  async listen(link: Link): Promise<void> {
     try {
       while (true) {
         const offer = await offeredFile(link);
@@ -221,7 +153,7 @@ export class Exchange {
         this.#kept.forget(offer.sha256);
       }
     }
-    this.#restSoon();
+    this.#hold();
   }
 
   #over(transfer: Transfer, what: { readonly file?: File }): void {
@@ -247,16 +179,4 @@ export class Exchange {
 
 function asProblem(error: unknown): PlaitError {
   return error instanceof PlaitError ? error : new PlaitError("error", String((error as Error).message));
-}
-
-/** Wait until the thing is there. */
-function online(thing: Thing): Promise<void> {
-  return new Promise((resolve) => {
-    const off = thing.presence.subscribe(({ state }) => {
-      if (state === "online") {
-        queueMicrotask(() => off());
-        resolve();
-      }
-    });
-  });
 }

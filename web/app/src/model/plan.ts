@@ -3,6 +3,7 @@
 import {
   type ActionAffordance,
   type DataSchema,
+  mayRunTwice,
   mediaOf,
   type PropertyAffordance,
   type ThingDescription,
@@ -71,6 +72,15 @@ export function isCamera(description: ThingDescription): boolean {
   return (
     typesOf(description).some((type) => /(^|:)Camera$/.test(type)) || mediaOf(description).includes("video")
   );
+}
+
+/** Whether a link to it is of use here: it could be asked and heard without the hub. A camera's picture goes directly anyway. */
+export function isWorthALink(description: ThingDescription): boolean {
+  const properties = Object.values(description.properties ?? {});
+  const settable =
+    properties.some(({ readOnly = false }) => !readOnly) ||
+    Object.values(description.actions ?? {}).some(mayRunTwice);
+  return settable || (properties.length > 0 && !isCamera(description));
 }
 
 const PRIMARY = ["switch", "reading", "slider", "select", "state", "label", "number"] as const;

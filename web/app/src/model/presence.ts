@@ -22,3 +22,11 @@ export function countPresence(presences: readonly Presence[], now: number): stri
   ];
   return `${all}: ${parts.join(", ")}`;
 }
+
+/** "3 things: 2 reached directly", while the hub is away. */
+export function countReached(things: number, reached: number): string {
+  const all = `${things} ${things === 1 ? "thing" : "things"}`;
+  return reached === 0
+    ? `${all}, not known without the hub`
+    : `${all}, ${reached === things ? (things === 1 ? "" : "all ") : `${reached} `}reached directly`;
+}

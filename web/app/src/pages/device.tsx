@@ -1,15 +1,24 @@
 import { filesOf, type Home, type Thing } from "@plait/sdk";
-import { ArrowLeft, SearchX } from "lucide";
+import { ArrowLeft, Hourglass, SearchX } from "lucide";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Chart } from "../chart/chart.tsx";
 import { useValue } from "../controls/control.tsx";
 import { formatBitrate, formatNumber, formatRtt, formatTime, formatValue } from "../model/format.ts";
 import { glyphFor } from "../model/glyph.ts";
-import { actionsOf, isCamera, type PlannedProperty, propertiesOf, titleOf } from "../model/plan.ts";
+import {
+  actionsOf,
+  isCamera,
+  isWorthALink,
+  type PlannedProperty,
+  propertiesOf,
+  titleOf,
+} from "../model/plan.ts";
 import { symbolOf } from "../model/units.ts";
 import { signalOf } from "../state/bridge.ts";
 import { type SharedCall, useCall } from "../state/calls.ts";
 import { feedOf, live } from "../state/home.ts";
+import { useLink } from "../state/links.ts";
+import { usePresence, useReach } from "../state/reach.ts";
 import { ActionForm } from "../tile/form.tsx";
 import { Row } from "../tile/tile.tsx";
 import { LiveVideo } from "../tile/video.tsx";
@@ -45,13 +54,15 @@ function NoSuchThing({ id }: { id: string }) {
 
 function Device({ thing }: { thing: Thing }) {
   const description = signalOf(thing.description).value;
-  const { state } = signalOf(thing.presence).value;
+  const state = usePresence(thing);
+  const { why } = useReach(thing);
   const camera = isCamera(description);
   const properties = propertiesOf(description);
   const readings = properties.filter(({ control }) => control.kind === "reading");
   const rest = properties.filter(({ control }) => control.kind !== "reading");
   const actions = actionsOf(description);
   const files = filesOf(description);
+  useLink(thing, isWorthALink(description));
   const heading = useRef<HTMLHeadingElement>(null);
   // A screen reader and the keyboard begin at the new page's title.
   useEffect(() => heading.current?.focus({ preventScroll: true }), []);
@@ -60,7 +71,7 @@ function Device({ thing }: { thing: Thing }) {
       class="device"
       data-thing={thing.id}
       data-presence={state}
-      data-stale={!live.value || undefined}
+      data-stale={state === "unknown" || undefined}
       data-testid="device"
     >
       <a class="back" href="#/">
@@ -95,6 +106,12 @@ function Device({ thing }: { thing: Thing }) {
           {rest.length > 0 && (
             <section class="card" aria-labelledby="properties">
               <h2 id="properties">Properties</h2>
+              {!live.value && why !== undefined && (
+                <p class="reason" data-testid="reason">
+                  <Icon node={Hourglass} size={14} />
+                  {why}
+                </p>
+              )}
               <div class="rows">
                 {rest.map((property) => (
                   <Row key={property.name} thing={thing} property={property} />

@@ -1,5 +1,5 @@
 import type { Home } from "@plait/sdk";
-import { CircleAlert, CircleCheck, CircleMinus, CircleX, type IconNode, RotateCw } from "lucide";
+import { ArrowLeft, CircleAlert, CircleCheck, CircleMinus, CircleX, type IconNode, RotateCw } from "lucide";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { examine } from "../doctor/examine.ts";
 import { type Finding, summary, type Verdict } from "../doctor/finding.ts";
@@ -28,7 +28,10 @@ export function DoctorPage({ home }: { home: Home }) {
       }
     });
   };
+  const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
+    // A screen reader and the keyboard begin at the new page's title.
+    heading.current?.focus({ preventScroll: true });
     start();
     return () => {
       run.current += 1;
@@ -38,8 +41,13 @@ export function DoctorPage({ home }: { home: Home }) {
   const busy = groups.length === 0 || groups.some((group) => group === undefined);
   return (
     <main class="doctor" data-testid="doctor" data-state={busy ? "busy" : "done"}>
+      <a class="back" href="#/">
+        <Icon node={ArrowLeft} size={18} /> Home
+      </a>
       <div class="page-head">
-        <h1>Doctor</h1>
+        <h1 ref={heading} tabIndex={-1}>
+          Doctor
+        </h1>
         <p class="muted" role="status" data-testid="doctor-summary">
           {busy ? "Examining…" : summary(findings)}
         </p>

@@ -1,9 +1,10 @@
 import type { Home } from "@plait/sdk";
 import { Sprout } from "lucide";
 import { isCamera } from "../model/plan.ts";
-import { countPresence } from "../model/presence.ts";
+import { countPresence, countReached } from "../model/presence.ts";
 import { signalOf } from "../state/bridge.ts";
-import { clock } from "../state/home.ts";
+import { clock, live } from "../state/home.ts";
+import { isReachedDirectly } from "../state/reach.ts";
 import { Tile } from "../tile/tile.tsx";
 import { Icon } from "../ui/icon.tsx";
 
@@ -22,12 +23,13 @@ export function House({ home }: { home: Home }) {
       Number(isCamera(signalOf(b.description).value)) - Number(isCamera(signalOf(a.description).value)),
   );
   const presences = things.map((thing) => signalOf(thing.presence).value);
+  const reached = things.filter((thing) => isReachedDirectly(thing)).length;
   return (
     <main class="house" data-testid="house">
       <div class="page-head">
         <h1>Home</h1>
         <p class="muted" data-testid="count">
-          {countPresence(presences, clock.value)}
+          {live.value ? countPresence(presences, clock.value) : countReached(presences.length, reached)}
         </p>
       </div>
       <div class="tiles" data-count={Math.min(things.length, 4)}>

@@ -1,4 +1,5 @@
 import type { Home } from "@plait/sdk";
+import { Fetching } from "../ui/fetching.tsx";
 import { useLazy } from "../ui/lazy.ts";
 
 const load = async () => (await import("./device.tsx")).DevicePage;
@@ -6,5 +7,5 @@ const load = async () => (await import("./device.tsx")).DevicePage;
 /** The device page, whose code is fetched when it is first wanted. */
 export function Device(props: { home: Home; id: string }) {
   const DevicePage = useLazy(load);
-  return DevicePage === undefined ? <main class="device" aria-busy="true" /> : <DevicePage {...props} />;
+  return DevicePage === undefined ? <Fetching room="device" /> : <DevicePage {...props} />;
 }

@@ -1,4 +1,5 @@
 import type { Home } from "@plait/sdk";
+import { Fetching } from "../ui/fetching.tsx";
 import { useLazy } from "../ui/lazy.ts";
 
 const load = async () => (await import("./doctor.tsx")).DoctorPage;
@@ -6,5 +7,5 @@ const load = async () => (await import("./doctor.tsx")).DoctorPage;
 /** The doctor's page, whose code is fetched when it is first wanted. */
 export function Doctor(props: { home: Home }) {
   const DoctorPage = useLazy(load);
-  return DoctorPage === undefined ? <main class="doctor" aria-busy="true" /> : <DoctorPage {...props} />;
+  return DoctorPage === undefined ? <Fetching room="doctor" /> : <DoctorPage {...props} />;
 }

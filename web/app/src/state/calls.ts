@@ -18,6 +18,15 @@ interface Entry extends SharedCall {
 const LINGER = 8_000;
 const STATS_EVERY = 1_000;
 
+const flowing = new Map<string, Signal<boolean>>();
+
+/** Whether the picture of a thing's call moves, so that the thing is surely there. */
+export function flowingOf(thing: Thing): Signal<boolean> {
+  const known = flowing.get(thing.id) ?? signal(false);
+  flowing.set(thing.id, known);
+  return known;
+}
+
 const entries = new Map<Thing, Entry>();
 
 function open(thing: Thing): Entry {
@@ -39,6 +48,9 @@ function open(thing: Thing): Entry {
   // Statistics of a connection that closes meanwhile are of no interest.
   const poll = (): void => void read().catch(() => {});
   const timer = setInterval(poll, STATS_EVERY);
+  call.flowing.subscribe((flows) => {
+    flowingOf(thing).value = flows;
+  });
   call.state.subscribe(({ phase }) => {
     if (phase === "connected") {
       poll();

@@ -3,6 +3,7 @@
 import { connect, type Home, type PlaitError, type Thing, type ThingEvent } from "@plait/sdk";
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { isLoggedIn, logIn, takeLoginCode } from "./access.ts";
+import { fetchAhead } from "./ahead.ts";
 import { signalOf } from "./bridge.ts";
 import { tellLost } from "./lost.ts";
 import { tellError } from "./notices.ts";
@@ -96,6 +97,7 @@ function open(): void {
       home.reconnect();
     }
   });
+  fetchAhead(home);
   view.value = { kind: "home", home };
 }
 

@@ -1,21 +1,30 @@
-/** The paths of open links, by thing: what a thing's badge shows while there is one. */
+/** The paths of open links, by thing: what a thing's badge shows while there is one, and whether it is there without the hub. */
 
-import type { Path, Thing } from "@plait/sdk";
+import { answersDirectly, type Link, type Path, type Thing, wayOf } from "@plait/sdk";
 import { type ReadonlySignal, type Signal, signal } from "@preact/signals";
 
-const paths = new Map<string, Signal<Path | undefined>>();
-
-function pathSignal(thing: Thing): Signal<Path | undefined> {
-  const known = paths.get(thing.id) ?? signal<Path | undefined>(undefined);
-  paths.set(thing.id, known);
-  return known;
+interface Linked {
+  /** What carries the link; undefined while nothing does, and where there is none. */
+  readonly path: Path | undefined;
+  /** The thing answers on a direct path. */
+  readonly direct: boolean;
 }
 
-/** The path of the link to a thing; undefined while there is none. */
-export function linkPathOf(thing: Thing): ReadonlySignal<Path | undefined> {
-  return pathSignal(thing);
+const NONE: Linked = { path: undefined, direct: false };
+const known = new Map<string, Signal<Linked>>();
+
+function signalFor(thing: Thing): Signal<Linked> {
+  const found = known.get(thing.id) ?? signal(NONE);
+  known.set(thing.id, found);
+  return found;
 }
 
-export function showPath(thing: Thing, path: Path | undefined): void {
-  pathSignal(thing).value = path;
+/** What is known of the link to a thing. */
+export function linkedOf(thing: Thing): ReadonlySignal<Linked> {
+  return signalFor(thing);
+}
+
+/** Show the paths of a link, as they are now; undefined: there is none any more. */
+export function showPaths(thing: Thing, link: Link | undefined): void {
+  signalFor(thing).value = link === undefined ? NONE : { path: wayOf(link), direct: answersDirectly(link) };
 }

@@ -1,10 +1,10 @@
 import type { PlaitError, Thing } from "@plait/sdk";
-import { Check, LoaderCircle, Play } from "lucide";
+import { Check, Hourglass, LoaderCircle, Play } from "lucide";
 import { useState } from "preact/hooks";
-import { useAskable } from "../controls/control.tsx";
 import { formatRtt } from "../model/format.ts";
 import type { PlannedAction } from "../model/plan.ts";
 import { say, tellError } from "../state/notices.ts";
+import { useActionReach } from "../state/reach.ts";
 import { linkTo } from "../state/route.ts";
 import { Icon } from "../ui/icon.tsx";
 
@@ -41,8 +41,9 @@ export function useAction(
   return [state, run];
 }
 
-export function ActionIcon({ state }: { state: ActionState }) {
-  const node = state.phase === "pending" ? LoaderCircle : state.phase === "done" ? Check : Play;
+export function ActionIcon({ state, waits }: { state: ActionState; waits: boolean }) {
+  const node =
+    state.phase === "pending" ? LoaderCircle : waits ? Hourglass : state.phase === "done" ? Check : Play;
   return (
     <span class={state.phase === "pending" ? "spin" : ""}>
       <Icon node={node} size={15} />
@@ -53,7 +54,7 @@ export function ActionIcon({ state }: { state: ActionState }) {
 /** An action on a tile: runs at once where nothing has to be filled in, else leads to its form. */
 export function ActionButton({ thing, planned }: { thing: Thing; planned: PlannedAction }) {
   const [state, run] = useAction(thing, planned);
-  const askable = useAskable(thing);
+  const { why } = useActionReach(thing, planned.action);
   if (!planned.immediate) {
     return (
       <a class="button small" href={linkTo(thing.id)} data-action={planned.name}>
@@ -69,11 +70,11 @@ export function ActionButton({ thing, planned }: { thing: Thing; planned: Planne
       data-action={planned.name}
       data-phase={state.phase}
       aria-busy={state.phase === "pending"}
-      title={planned.action.description}
-      disabled={!askable || state.phase === "pending"}
+      title={why ?? planned.action.description}
+      disabled={why !== undefined || state.phase === "pending"}
       onClick={() => run(input?.type === "object" ? {} : undefined)}
     >
-      <ActionIcon state={state} />
+      <ActionIcon state={state} waits={why !== undefined} />
       {planned.title}
     </button>
   );

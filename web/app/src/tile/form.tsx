@@ -1,10 +1,10 @@
 import type { DataSchema, Json, Thing } from "@plait/sdk";
 import { useId, useState } from "preact/hooks";
-import { useAskable } from "../controls/control.tsx";
 import { initialOf, inputFor, parseInput } from "../model/control.ts";
 import { formatRtt, formatValue, humanize } from "../model/format.ts";
 import type { PlannedAction } from "../model/plan.ts";
 import { symbolOf } from "../model/units.ts";
+import { useActionReach } from "../state/reach.ts";
 import { ActionIcon, useAction } from "./action.tsx";
 
 type Fields = Readonly<Record<string, DataSchema>>;
@@ -62,7 +62,8 @@ export function ActionForm({ thing, planned }: { thing: Thing; planned: PlannedA
   const [draft, setDraft] = useState(() => draftOf(fields));
   const [problems, setProblems] = useState<Readonly<Record<string, string>>>({});
   const [state, run] = useAction(thing, planned);
-  const askable = useAskable(thing);
+  const { why } = useActionReach(thing, action);
+  const reason = useId();
   return (
     <form
       class="action"
@@ -99,9 +100,10 @@ export function ActionForm({ thing, planned }: { thing: Thing; planned: PlannedA
           type="submit"
           class="button"
           aria-busy={state.phase === "pending"}
-          disabled={!askable || state.phase === "pending"}
+          aria-describedby={why === undefined ? undefined : reason}
+          disabled={why !== undefined || state.phase === "pending"}
         >
-          <ActionIcon state={state} />
+          <ActionIcon state={state} waits={why !== undefined} />
           {title}
         </button>
         <span class="action-result" role="status" data-testid="action-result">
@@ -115,6 +117,11 @@ export function ActionForm({ thing, planned }: { thing: Thing; planned: PlannedA
           )}
           {state.phase === "failed" && <span class="problem">{state.message}</span>}
         </span>
+        {why !== undefined && (
+          <span class="reason" id={reason} data-testid="reason">
+            {why}
+          </span>
+        )}
       </div>
     </form>
   );

@@ -1,15 +1,19 @@
-import type { Thing } from "@plait/sdk";
-import { ChevronRight } from "lucide";
-import { Confirmation, PropertyControl, useReachable, useValue } from "../controls/control.tsx";
+import { mayRunTwice, type Thing } from "@plait/sdk";
+import { ChevronRight, Hourglass } from "lucide";
+import { useRef } from "preact/hooks";
+import { Confirmation, PropertyControl, useValue } from "../controls/control.tsx";
 import { formatAgo, formatNumber, formatState, formatValue, isPower } from "../model/format.ts";
 import { glyphFor } from "../model/glyph.ts";
-import { type PlannedProperty, planTile, type TilePlan, titleOf } from "../model/plan.ts";
+import { isWorthALink, type PlannedProperty, planTile, type TilePlan, titleOf } from "../model/plan.ts";
 import { symbolOf } from "../model/units.ts";
 import { signalOf } from "../state/bridge.ts";
 import { clock, feedOf, live } from "../state/home.ts";
+import { useLink } from "../state/links.ts";
+import { usePresence, useReach } from "../state/reach.ts";
 import { linkTo } from "../state/route.ts";
 import { useWrite } from "../state/write.ts";
 import { Icon } from "../ui/icon.tsx";
+import { useInView } from "../ui/in-view.ts";
 import { useLazy } from "../ui/lazy.ts";
 import { ThingPath } from "../ui/path-badge.tsx";
 import { PresenceLine } from "../ui/presence.tsx";
@@ -23,7 +27,7 @@ const loadChart = async () => (await import("../chart/chart.tsx")).Chart;
 
 export function Tile({ thing }: { thing: Thing }) {
   const description = signalOf(thing.description).value;
-  const { state } = signalOf(thing.presence).value;
+  const state = usePresence(thing);
   const plan = planTile(description);
   const { primary } = plan;
   const on =
@@ -31,14 +35,17 @@ export function Tile({ thing }: { thing: Thing }) {
     state === "online" &&
     isPower(primary.schema) &&
     signalOf(thing.values).value[primary.name]?.value === true;
+  const article = useRef<HTMLElement>(null);
+  useLink(thing, useInView(article) && isWorthALink(description));
   return (
     <article
+      ref={article}
       class="tile"
       data-thing={thing.id}
       data-presence={state}
       data-kind={plan.camera ? "camera" : (plan.primary?.control.kind ?? "plain")}
       data-on={on || undefined}
-      data-stale={!live.value || undefined}
+      data-stale={state === "unknown" || undefined}
       aria-label={description.title}
     >
       {plan.camera && <LiveVideo thing={thing} />}
@@ -62,6 +69,7 @@ export function Tile({ thing }: { thing: Thing }) {
       )}
       <Others thing={thing} plan={plan} />
       <LastEvent thing={thing} />
+      <Waiting thing={thing} plan={plan} />
       {(!plan.camera || plan.actions.length > 0) && (
         <footer class="tile-foot">
           {!plan.camera && <ThingPath thing={thing} />}
@@ -73,6 +81,26 @@ export function Tile({ thing }: { thing: Thing }) {
         </footer>
       )}
     </article>
+  );
+}
+
+/** While the hub is away: what on this tile waits for it, and why. */
+function Waiting({ thing, plan }: { thing: Thing; plan: TilePlan }) {
+  const { why } = useReach(thing);
+  const waiting = plan.actions.filter(({ action }) => !mayRunTwice(action));
+  const settable = [plan.primary, ...plan.others].some(
+    (property) => property !== undefined && property.schema.readOnly !== true,
+  );
+  if (live.value || !(why === undefined ? waiting.length > 0 : settable || plan.actions.length > 0)) {
+    return null;
+  }
+  const titles = waiting.map(({ title }) => title).join(" and ");
+  return (
+    <p class="reason" data-testid="reason">
+      <Icon node={Hourglass} size={14} />
+      {why ??
+        `${titles} ${waiting.length > 1 ? "wait" : "waits"} for the hub, which sees that it is done once.`}
+    </p>
   );
 }
 
@@ -145,7 +173,7 @@ export function Row({ thing, property }: { thing: Thing; property: PlannedProper
       class="row"
       data-prop={property.name}
       data-control={property.control.kind}
-      data-off={!useReachable(thing) || undefined}
+      data-off={useReach(thing).why !== undefined || undefined}
     >
       <span class="row-title" title={property.schema.description}>
         {property.title}

@@ -3,7 +3,7 @@ import { type IconNode, Route, Server, Zap } from "lucide";
 import { formatRtt } from "../model/format.ts";
 import { signalOf } from "../state/bridge.ts";
 import { live, view } from "../state/home.ts";
-import { linkPathOf } from "../state/paths.ts";
+import { linkedOf } from "../state/paths.ts";
 import { Icon } from "./icon.tsx";
 
 const KINDS: Readonly<Record<Path["kind"], readonly [words: string, icon: IconNode]>> = {
@@ -12,7 +12,10 @@ const KINDS: Readonly<Record<Path["kind"], readonly [words: string, icon: IconNo
   hub: ["through the hub", Server],
 };
 
-/** The path in use and its round trip: "direct · 3 ms". Why it is that one is the tooltip, and is read aloud. */
+/**
+ * The path in use and its round trip: "direct · 3 ms", or "directly, without the hub · 3 ms" where that is away. Why it is that
+ * one is the tooltip, and is read aloud.
+ */
 export function PathBadge({ path }: { path: Path | undefined }) {
   if (path === undefined) {
     return (
@@ -22,10 +25,17 @@ export function PathBadge({ path }: { path: Path | undefined }) {
     );
   }
   const [words, icon] = KINDS[path.kind];
+  const alone = !live.value && path.kind !== "hub";
   return (
-    <span class="path" data-testid="path" data-kind={path.kind} title={path.why}>
+    <span
+      class="path"
+      data-testid="path"
+      data-kind={path.kind}
+      data-alone={alone || undefined}
+      title={path.why}
+    >
       <Icon node={icon} size={13} />
-      {words}
+      {alone ? `${words}, without the hub` : words}
       <span class="path-rtt">
         <span class="sep" aria-hidden="true">
           ·
@@ -38,20 +48,20 @@ export function PathBadge({ path }: { path: Path | undefined }) {
   );
 }
 
-/** The path to a thing of everything that is not a call; undefined while it is away. */
+/** The path to a thing of everything that is not a call; undefined while it cannot be reached. */
 export function usePath(thing: Thing): Path | undefined {
   const { state } = signalOf(thing.presence).value;
-  const linked = linkPathOf(thing).value;
-  if (view.value.kind !== "home" || state === "offline") {
+  const { path, direct } = linkedOf(thing).value;
+  if (view.value.kind !== "home") {
     return undefined;
   }
-  if (linked !== undefined) {
-    return linked;
+  if (path !== undefined && (path.kind === "hub" ? live.value && state !== "offline" : direct)) {
+    return path;
   }
   const { home } = view.value;
   // Read as a signal, so that the badge follows it.
   signalOf(home.rtt).value;
-  return live.value ? home.path() : undefined;
+  return live.value && state !== "offline" ? home.path() : undefined;
 }
 
 export function ThingPath({ thing }: { thing: Thing }) {

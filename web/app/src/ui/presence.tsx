@@ -2,10 +2,12 @@ import type { Thing } from "@plait/sdk";
 import { formatTime, formatUntil } from "../model/format.ts";
 import { signalOf } from "../state/bridge.ts";
 import { clock } from "../state/home.ts";
+import { usePresence } from "../state/reach.ts";
 
 /** Whether the thing is connected, since when it is not, and when it wakes. */
 export function PresenceLine({ thing }: { thing: Thing }) {
-  const { state, since, until } = signalOf(thing.presence).value;
+  const { since, until } = signalOf(thing.presence).value;
+  const state = usePresence(thing);
   return (
     <span class="presence" data-testid="presence" data-state={state}>
       <span class="dot" aria-hidden="true" />
@@ -13,7 +15,9 @@ export function PresenceLine({ thing }: { thing: Thing }) {
         ? `Asleep, next wake ${formatUntil(Date.parse(until), clock.value)}`
         : state === "online"
           ? "Online"
-          : `Offline since ${formatTime(new Date(since))}`}
+          : state === "unknown"
+            ? "Not known without the hub"
+            : `${state === "asleep" ? "Asleep" : "Offline"} since ${formatTime(new Date(since))}`}
     </span>
   );
 }

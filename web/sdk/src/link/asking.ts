@@ -5,7 +5,6 @@
  */
 
 import { decode, encode } from "../codec.ts";
-import type { ActionAffordance } from "../description.ts";
 import { PlaitError } from "../errors.ts";
 import type { Message } from "../messages.ts";
 import { type RequestOptions, Requests } from "../requests.ts";
@@ -14,16 +13,6 @@ import type { Link } from "./link.ts";
 const CHANNEL = "~affordances";
 /** Milliseconds that the device has, unless told otherwise; a command carries its deadline. */
 const TIMEOUT = 10_000;
-
-/**
- * Whether a request may pass the hub by where there is a direct path. Its journal says of an action that it was done once;
- * doing those twice that are safe or idempotent is doing them once.
- */
-export function mayPassTheHub(operation: string, action: ActionAffordance = {}): boolean {
-  return operation === "invokeaction"
-    ? action.safe === true || action.idempotent === true
-    : operation === "readproperty" || operation === "writeproperty";
-}
 
 export class Asking {
   /** Takes each notification of a value or an event. */

@@ -204,6 +204,8 @@ export class Link {
       strand.carrier = undefined;
       strand.failures += this.path.value.name === name ? 1 : 0;
       this.#choose();
+      // Whether the other one answers matters now.
+      this.#use();
       this.pathsChanged.emit();
     }
   }

@@ -1,14 +1,24 @@
 /** A thing's open links: which of them takes a request, and what the thing tells over the newest. */
 
-import type { ActionAffordance } from "../description.ts";
+import { type ActionAffordance, mayRunTwice } from "../description.ts";
 import type { Message } from "../messages.ts";
 import type { PropertyState } from "../thing.ts";
-import { type Asking, mayPassTheHub } from "./asking.ts";
+import type { Asking } from "./asking.ts";
 import { Doubled } from "./doubled.ts";
 
 /** First the events, so that none falls between. */
 const OBSERVE = ["subscribeallevents", "observeallproperties"] as const;
 const UNOBSERVE = ["unobserveallproperties", "unsubscribeallevents"] as const;
+
+/**
+ * Whether a request may pass the hub by where there is a direct path. Its journal says of an action that it was done once;
+ * some may as well be done twice.
+ */
+function mayPassTheHub(operation: string, action: ActionAffordance | undefined): boolean {
+  return operation === "invokeaction"
+    ? action !== undefined && mayRunTwice(action)
+    : operation === "readproperty" || operation === "writeproperty";
+}
 
 type States = Readonly<Record<string, PropertyState>>;
 

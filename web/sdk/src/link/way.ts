@@ -1,7 +1,14 @@
 /** The path of a link in words: which it is, and why it is that one. */
 
 import type { Path } from "../path.ts";
+import { SILENT } from "./better.ts";
 import type { Link } from "./link.ts";
+
+/** Whether the thing answers on a direct path now, whatever carries the link. */
+export function answersDirectly(link: Link): boolean {
+  const direct = link.paths.find(({ name }) => name === "direct");
+  return direct?.open === true && (direct.silent ?? 0) <= SILENT;
+}
 
 /** Return the path that carries a link now; undefined while there is none. */
 export function wayOf(link: Link): Path | undefined {
