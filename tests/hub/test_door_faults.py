@@ -174,6 +174,28 @@ async def test_a_bad_request_ends_its_own_connection(files, tls, sent, answer, m
 
 
 @BOTH
+async def test_a_body_that_comes_byte_by_byte_is_not_waited_for(files, tls, monkeypatch):
+    monkeypatch.setattr(doorway, "STALLED_AFTER", 0.5)
+    async with make(files, tls) as door:
+        options = {"ssl": files[1]} if tls else {}
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port, **options)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+
+        async def dripping():
+            while True:
+                writer.write(b"x")
+                await asyncio.sleep(0.02)
+
+        task = asyncio.create_task(dripping())
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                await reader.read()  # an answer, as the route does not wait for the body; and the end
+        task.cancel()
+        writer.close()
+        await works(door, files, tls)
+
+
+@BOTH
 async def test_a_request_for_a_websocket_behind_an_unanswered_one_is_refused(files, tls):
     async with make(files, tls) as door:
         options = {"ssl": files[1]} if tls else {}

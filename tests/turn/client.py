@@ -104,7 +104,10 @@ class Client(asyncio.DatagramProtocol):
 
     async def ask(self, kind: int, attributes=(), *, signed: bool = True) -> Answer:
         """Ask once, and again every half second as RFC 8489 has it; the answer."""
-        message, transaction = self.message(kind, attributes, signed=signed)
+        return await self.answer_to(*self.message(kind, attributes, signed=signed))
+
+    async def answer_to(self, message: bytes, transaction: bytes) -> Answer:
+        """Ask with this message."""
         waiter = self.waiting[transaction] = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(WITHIN):
             while True:

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use polling::Poller;
 use str0m::Candidate;
 use stun_proto::types::attribute::ErrorCode;
-use stun_proto::types::message::Message;
+use stun_proto::types::message::{IntegrityAlgorithm, Message};
 use turn_client_proto::api::{Transmit, TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet};
 use turn_client_proto::prelude::*;
 use turn_client_proto::tcp::TurnClientTcp;
@@ -85,6 +85,8 @@ impl Relay {
         let mut config = TurnConfig::new(TurnCredentials::new(&access.username, &access.credential));
         let ipv4 = server.is_ipv4() != other_family;
         config.set_address_family(if ipv4 { AddressFamily::IPV4 } else { AddressFamily::IPV6 });
+        // Chosen where the server offers it (RFC 8489 section 14.11).
+        config.add_supported_integrity(IntegrityAlgorithm::Sha256);
         config.set_request_retransmits(RTO, Duration::MAX, SENDINGS, LAST_WAIT);
         let (protocol, client) = match access.transport {
             Transport::Udp => ("udp", Client::Udp(TurnClientUdp::allocate(local, server, config))),

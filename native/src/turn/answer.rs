@@ -6,9 +6,9 @@ use stun_proto::types::attribute::{
     Attribute, AttributeStaticType, AttributeType, AttributeWrite, ErrorCode, Fingerprint, RawAttribute,
     UnknownAttributes,
 };
-use stun_proto::types::message::{
-    IntegrityAlgorithm, IntegrityKey, Message, MessageWrite, MessageWriteExt, MessageWriteVec,
-};
+use stun_proto::types::message::{Message, MessageWrite, MessageWriteExt, MessageWriteVec};
+
+use super::integrity::{self, Signer};
 
 pub type Attributes = Vec<Box<dyn AttributeWrite>>;
 
@@ -24,17 +24,17 @@ impl From<u16> for Refusal {
     }
 }
 
-/// Writes the answer to `request`; with a key it is signed.
+/// Writes the answer to `request`, signed where somebody signs.
 pub fn write(
     request: &Message<'_>,
     outcome: Result<Attributes, Refusal>,
-    key: Option<(&IntegrityKey, IntegrityAlgorithm)>,
+    signer: Option<&Signer>,
 ) -> Vec<u8> {
     let (mut answer, attributes) = match outcome {
         Ok(attributes) => (Message::builder_success(request, MessageWriteVec::new()), attributes),
         Err(Refusal { code, mut more }) => {
             // Who is not known yet gets few words: what comes back should not be longer than what came.
-            let reason = if key.is_none() { "" } else { ErrorCode::default_reason_for_code(code) };
+            let reason = if signer.is_none() { "" } else { ErrorCode::default_reason_for_code(code) };
             if let Ok(error) = ErrorCode::new(code, reason) {
                 more.insert(0, Box::new(error));
             }
@@ -45,13 +45,14 @@ pub fn write(
     for attribute in &attributes {
         let _ = answer.add_attribute(&**attribute);
     }
-    if let Some((key, algorithm)) = key {
-        let _ = answer.add_message_integrity_with_key(key, algorithm);
+    let mut answer = answer.finish();
+    if let Some(signer) = signer {
+        signer.sign(&mut answer);
     }
     if request.has_attribute(Fingerprint::TYPE) {
-        let _ = answer.add_fingerprint();
+        integrity::add_fingerprint(&mut answer);
     }
-    answer.finish()
+    answer
 }
 
 /// Attributes that must be understood and are not: 420 names them.

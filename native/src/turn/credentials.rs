@@ -7,15 +7,21 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use stun_proto::types::message::{IntegrityAlgorithm, IntegrityKey, LongTermKeyCredentials};
+use stun_proto::types::attribute::PasswordAlgorithmValue;
 
+use super::integrity::{Hash, Signer};
 use super::outbox::Client;
 
 /// RFC 8656 section 5 wants a nonce to end within an hour.
 const NONCE_LASTS: u64 = 1800;
-/// Bytes of a nonce: when it was made, and the proof of it.
-const TIME: usize = 4;
-const PROOF: usize = 8;
+/// Bytes of a nonce: when it was made, in seconds, and the proof of it. Few, since a challenge is to be hardly longer
+/// than what asks for it, and since who guesses one has what anybody may ask for.
+const TIME: usize = 3;
+const PROOF: usize = 6;
+/// RFC 8489 section 9.2: a nonce that begins so says next what its server can, 24 bits in base64; here,
+/// password algorithms (bit 0, section 18.1). A challenge that lost its PASSWORD-ALGORITHMS on the way, so
+/// that the weakest is used, is known by it.
+const COOKIE: &str = "obMatJos2AAAB";
 /// More than that the hub never makes (RFC 8489 section 14.3 allows 513).
 const LONGEST_NAME: usize = 512;
 
@@ -65,27 +71,28 @@ impl Credentials {
         STANDARD.encode(hmac::sign(&self.passwords, username.as_bytes()))
     }
 
-    /// The key of a user's MESSAGE-INTEGRITY (RFC 8489 section 9.2.2).
-    pub fn key(&self, username: &str, algorithm: IntegrityAlgorithm) -> IntegrityKey {
-        let password = self.password(username);
-        LongTermKeyCredentials::new(username.to_owned(), password, self.realm.clone()).make_key(algorithm)
+    /// Who checks a user's signatures, and makes those for them.
+    pub fn signer(&self, username: &str, algorithm: PasswordAlgorithmValue, hash: Hash) -> Signer {
+        Signer::new(algorithm, hash, [username, &self.realm, &self.password(username)])
     }
 
     /// A nonce for one client, made at `unix` seconds.
     pub fn nonce(&self, client: &Client, unix: u64) -> String {
-        let time = (unix as u32).to_be_bytes();
+        let [_, time @ ..] = (unix as u32).to_be_bytes();
         let mut bytes = [0; TIME + PROOF];
         bytes[..TIME].copy_from_slice(&time);
         bytes[TIME..].copy_from_slice(&self.proof(client, time));
-        URL_SAFE_NO_PAD.encode(bytes)
+        format!("{COOKIE}{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// Whether this nonce was made here, for this client, lately.
     pub fn is_fresh(&self, nonce: &str, client: &Client, unix: u64) -> bool {
+        let Some(nonce) = nonce.strip_prefix(COOKIE) else { return false };
         let mut bytes = [0; TIME + PROOF + 2];
         let Ok(TOTAL) = URL_SAFE_NO_PAD.decode_slice(nonce, &mut bytes) else { return false };
-        let time: [u8; TIME] = [bytes[0], bytes[1], bytes[2], bytes[3]];
-        let age = (unix as u32).wrapping_sub(u32::from_be_bytes(time));
+        let [a, b, c, ..] = bytes;
+        let time: [u8; TIME] = [a, b, c];
+        let age = (unix as u32).wrapping_sub(u32::from_be_bytes([0, a, b, c])) & 0x00ff_ffff;
         // Compared in the open: who has learnt a nonce by timing has a nonce, which anybody may ask for.
         u64::from(age) < NONCE_LASTS && bytes[TIME..TOTAL] == self.proof(client, time)
     }

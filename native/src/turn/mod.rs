@@ -14,6 +14,7 @@ mod credentials;
 mod face;
 mod frames;
 mod handle;
+mod integrity;
 mod media;
 mod outbox;
 mod policy;

@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use stun_proto::types::attribute::{
-    Attribute, AttributeFromRaw, AttributeStaticType, AttributeType, ErrorCode, Fingerprint,
-    MessageIntegrity, MessageIntegritySha256, Nonce, Realm, Software, Username, XorMappedAddress,
+    Attribute, AttributeFromRaw, AttributeStaticType, AttributeType, AttributeWrite, ErrorCode, Fingerprint,
+    MessageIntegrity, MessageIntegritySha256, Nonce, PasswordAlgorithm, PasswordAlgorithmValue,
+    PasswordAlgorithms, Realm, Software, Username, XorMappedAddress,
 };
-use stun_proto::types::message::{IntegrityAlgorithm, IntegrityKey, Message};
+use stun_proto::types::message::Message;
 use turn_client_proto::types::AddressFamily;
 use turn_client_proto::types::attribute::{
     ChannelNumber, DontFragment, Lifetime, RequestedAddressFamily, XorPeerAddress,
@@ -15,6 +16,7 @@ use turn_client_proto::types::attribute::{
 use super::allocation::BindError;
 use super::answer::{self, Attributes, Refusal};
 use super::credentials::Bearer;
+use super::integrity::{Hash, Signer};
 use super::outbox::{Client, Outbox, Target, Via};
 use super::relays::Relays;
 use super::server::{Now, Server};
@@ -29,14 +31,21 @@ const OTHER_ADDRESS: AttributeType = AttributeType::new(0x802c);
 const CHANGE_IP: u8 = 0x04;
 const CHANGE_PORT: u8 = 0x02;
 /// What every signed request carries.
-pub const COMMON: [AttributeType; 6] = [
+pub const COMMON: [AttributeType; 7] = [
     Username::TYPE,
     Realm::TYPE,
     Nonce::TYPE,
+    PasswordAlgorithm::TYPE,
     MessageIntegrity::TYPE,
     MessageIntegritySha256::TYPE,
     Fingerprint::TYPE,
 ];
+
+/// An Allocate with REQUESTED-TRANSPORT alone.
+const SHORTEST: usize = 28;
+/// What passwords may become keys by, the better one first (RFC 8489 section 14.11). What REST credentials have
+/// for a password is one for both. No USERHASH: a name that only its hash is known of says nothing here.
+const ALGORITHMS: [PasswordAlgorithmValue; 2] = [PasswordAlgorithmValue::SHA256, PasswordAlgorithmValue::MD5];
 
 /// A request that was signed with good credentials.
 pub struct Request<'a> {
@@ -84,7 +93,7 @@ impl Server {
         if kind == 0x0001 {
             return self.binding(client, &message, out);
         }
-        let (username, key) = match self.authenticate(now, client, &message) {
+        let (username, signer) = match self.authenticate(now, client, &message, datagram) {
             Ok(found) => found,
             Err(refusal) => {
                 if self.challenges.may(client.address.ip(), now.at) {
@@ -115,17 +124,18 @@ impl Server {
                 _ => {}
             }
         }
-        let answer = answer::write(&message, outcome, Some((&key, key_algorithm(&message))));
+        let answer = answer::write(&message, outcome, Some(&signer));
         out.push(Target::Client(client), &[&answer]);
     }
 
-    /// The long-term credential mechanism (RFC 8489 section 9.2.4): username, and the key for the answer.
+    /// The long-term credential mechanism (RFC 8489 section 9.2.4): username, and who signs the answer.
     fn authenticate(
         &self,
         now: Now,
         client: Client,
         message: &Message<'_>,
-    ) -> Result<(String, IntegrityKey), Refusal> {
+        datagram: &[u8],
+    ) -> Result<(String, Signer), Refusal> {
         let challenge = |code: u16| {
             let mut more: Attributes = Vec::new();
             if let Ok(realm) = Realm::new(self.credentials.realm()) {
@@ -134,12 +144,19 @@ impl Server {
             if let Ok(nonce) = Nonce::new(&self.credentials.nonce(&client, now.unix)) {
                 more.push(Box::new(nonce));
             }
+            more.push(Box::new(PasswordAlgorithms::new(&ALGORITHMS)));
             Refusal { code, more }
         };
         let signed = message.has_attribute(MessageIntegrity::TYPE)
             || message.has_attribute(MessageIntegritySha256::TYPE);
         if !signed {
-            return Err(challenge(ErrorCode::UNAUTHORIZED));
+            // Nothing that may be asked for is so short, and a challenge would be more than twice as long.
+            let whole = datagram.len() >= SHORTEST;
+            return Err(if whole {
+                challenge(ErrorCode::UNAUTHORIZED)
+            } else {
+                ErrorCode::BAD_REQUEST.into()
+            });
         }
         let (Ok(username), Ok(realm), Ok(nonce)) =
             (message.attribute::<Username>(), message.attribute::<Realm>(), message.attribute::<Nonce>())
@@ -154,8 +171,12 @@ impl Server {
             self.counters.refused_credentials.up();
             return Err(challenge(ErrorCode::UNAUTHORIZED));
         };
-        let key = self.credentials.key(username, key_algorithm(message));
-        if realm.realm() != self.credentials.realm() || message.validate_integrity_with_key(&key).is_err() {
+        let algorithm = password_algorithm(message)?;
+        // The stronger signature, where there are both.
+        let sha256 = message.has_attribute(MessageIntegritySha256::TYPE);
+        let hash = if sha256 { Hash::Sha256 } else { Hash::Sha1 };
+        let signer = self.credentials.signer(username, algorithm, hash);
+        if realm.realm() != self.credentials.realm() || !signer.verify(datagram) {
             self.counters.refused_credentials.up();
             return Err(challenge(ErrorCode::UNAUTHORIZED));
         }
@@ -169,7 +190,7 @@ impl Server {
             self.counters.refused_expired.up();
             return Err(challenge(ErrorCode::UNAUTHORIZED));
         }
-        Ok((username.to_owned(), key))
+        Ok((username.to_owned(), signer))
     }
 
     /// What address a client has (RFC 8489 section 12), without credentials.
@@ -309,12 +330,22 @@ impl Server {
     }
 }
 
-/// The algorithm that a signed message uses.
-fn key_algorithm(message: &Message<'_>) -> IntegrityAlgorithm {
-    if message.has_attribute(MessageIntegrity::TYPE) {
-        IntegrityAlgorithm::Sha1
-    } else {
-        IntegrityAlgorithm::Sha256
+/// How the client has made its key. Who does not say so uses MD5. Errors: it names what was not offered, or
+/// was offered something else on the way (RFC 8489 section 9.2.4).
+fn password_algorithm(message: &Message<'_>) -> Result<PasswordAlgorithmValue, Refusal> {
+    let offered = message.raw_attribute(PasswordAlgorithms::TYPE);
+    let chosen = message.raw_attribute(PasswordAlgorithm::TYPE);
+    let (offered, chosen) = match (offered, chosen) {
+        (None, None) => return Ok(PasswordAlgorithmValue::MD5),
+        (Some(offered), Some(chosen)) => (offered, chosen),
+        _ => return Err(ErrorCode::BAD_REQUEST.into()),
+    };
+    if *offered.value != *PasswordAlgorithms::new(&ALGORITHMS).to_raw().value {
+        return Err(ErrorCode::BAD_REQUEST.into());
+    }
+    match PasswordAlgorithm::from_raw(chosen) {
+        Ok(chosen) if ALGORITHMS.contains(&chosen.algorithm()) => Ok(chosen.algorithm()),
+        _ => Err(ErrorCode::BAD_REQUEST.into()),
     }
 }
 

@@ -98,6 +98,11 @@ impl Stream {
     ) -> Outcome {
         let most = if allocated { MOST_MESSAGE } else { MOST_REQUEST };
         let mut left = BUDGET;
+        let mut whole = false;
+        let mut each = |message: &[u8]| {
+            whole = true;
+            each(message);
+        };
         let outcome = loop {
             let read = match &mut self.tls {
                 None => (&self.net).read(scratch).and_then(|count| {
@@ -119,7 +124,10 @@ impl Stream {
                 Err(_) => break Outcome::Ended,
             }
         };
-        self.half = self.framer.is_half().then(|| self.half.unwrap_or(now));
+        // Where messages came whole, the one that is half there began lately: a busy stream may never pause
+        // between two.
+        let began = if whole { now } else { self.half.unwrap_or(now) };
+        self.half = self.framer.is_half().then_some(began);
         outcome
     }
 

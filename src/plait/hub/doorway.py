@@ -48,7 +48,10 @@ HEAD_WITHIN: Final = 10.0
 """Seconds that a request's head may take from its first byte to its last."""
 
 STALLED_AFTER: Final = 60.0
-"""Seconds without a byte of a request's body, or none taken of a response, until the client is given up."""
+"""Seconds for `LEAST` bytes of a request's body, or for the client to take some of a response."""
+
+LEAST: Final = 1024
+"""Bytes of a request's body, or what is left of it: a byte now and then does not hold a connection."""
 
 # RFC 6455, section 4.1: all that the handshake needs. The rest (a cookie of some KiB) would stay in memory.
 _HANDSHAKE: Final = frozenset(
@@ -181,6 +184,7 @@ class Doorway(HttpToolsProtocol):
         self._watch: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._head = 0  # bytes of the head that is being read
+        self._body = 0  # of its body, since it was given more time
         self._reading: bool | None = True  # True: a head, False: a body, None: neither
 
     # Streams and their time limits
@@ -215,7 +219,10 @@ class Doorway(HttpToolsProtocol):
                         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"A head has at most {MAX_HEAD} bytes"
                     )
             elif self._reading is False:
-                self._expect(STALLED_AFTER)
+                self._body += len(data)
+                if self._body >= LEAST:
+                    self._body = 0
+                    self._expect(STALLED_AFTER)
 
     def on_message_begin(self) -> None:
         """Begin a head, with the time that it may take."""
@@ -226,7 +233,7 @@ class Doorway(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin a body."""
-        self._reading = False
+        self._reading, self._body = False, 0
         self._expect(STALLED_AFTER)
         # The Date of RFC 9110, section 6.6.1, is made for each request instead of by a timer each second.
         self.server_state.default_headers = [(b"date", _date()), *self.config.encoded_headers]

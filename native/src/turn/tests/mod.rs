@@ -1,11 +1,13 @@
 //! The core, told what time it is, with sockets that are only numbers.
 
+mod algorithms;
 mod credentials;
 mod hostile;
 mod lifecycle;
 mod limits;
 mod peers;
 mod policy;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use stun_proto::types::attribute::{AttributeWrite, ErrorCode, MessageIntegrity, Nonce, Realm, Username};
 use stun_proto::types::message::{
-    IntegrityAlgorithm, Message, MessageWrite, MessageWriteExt, MessageWriteVec, Method,
+    IntegrityAlgorithm, IntegrityKey, LongTermKeyCredentials, Message, MessageWrite, MessageWriteExt,
+    MessageWriteVec, Method,
 };
 use turn_client_proto::types::attribute::{
     ChannelNumber, Data, RequestedTransport, XorPeerAddress, XorRelayedAddress,
@@ -179,8 +182,7 @@ impl World {
         assert_eq!(message.method(), method);
         let code = message.attribute::<ErrorCode>().map_or(0, |error| error.code());
         if message.attribute::<MessageIntegrity>().is_ok() {
-            let key = credentials().key(&end.username, IntegrityAlgorithm::Sha1);
-            message.validate_integrity_with_key(&key).unwrap();
+            message.validate_integrity_with_key(&key(end, IntegrityAlgorithm::Sha1)).unwrap();
         } else {
             assert!(matches!(code, 400 | 401 | 438), "{code} is not signed");
         }
@@ -255,14 +257,19 @@ pub fn signed_with(
     sign(message, end)
 }
 
+/// By the library: the server has signatures of its own.
+pub fn key(end: &End, algorithm: IntegrityAlgorithm) -> IntegrityKey {
+    let known = LongTermKeyCredentials::new(end.username.clone(), end.password.clone(), REALM.to_owned());
+    known.make_key(algorithm)
+}
+
 fn sign(mut message: MessageWriteVec, end: &End) -> Vec<u8> {
-    use stun_proto::types::message::LongTermKeyCredentials;
     message.add_attribute(&Username::new(&end.username).unwrap()).unwrap();
     message.add_attribute(&Realm::new(REALM).unwrap()).unwrap();
     message.add_attribute(&Nonce::new(&end.nonce).unwrap()).unwrap();
-    let known = LongTermKeyCredentials::new(end.username.clone(), end.password.clone(), REALM.to_owned());
-    let key = known.make_key(IntegrityAlgorithm::Sha1);
-    message.add_message_integrity_with_key(&key, IntegrityAlgorithm::Sha1).unwrap();
+    message
+        .add_message_integrity_with_key(&key(end, IntegrityAlgorithm::Sha1), IntegrityAlgorithm::Sha1)
+        .unwrap();
     message.add_fingerprint().unwrap();
     message.finish()
 }
