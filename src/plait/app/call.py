@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from plait.app.negotiation import Negotiation
     from plait.app.video import Video
     from plait.rtc import DataChannel, PeerConnection, Transceiver
-    from plait.transport.client import State
+    from plait.transport.connections import State
 
 __all__ = ["Call", "Candidate"]
 

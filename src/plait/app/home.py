@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from plait.app.call import Call
     from plait.link.asking import Asking
     from plait.link.opener import LinkOpener
-    from plait.transport.client import State
+    from plait.transport.connections import State
     from plait.transport.trust import Trust
     from plait.wire.errors import PlaitError
     from plait.wire.messages import Message

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from plait.thing.kept.spool import Spool
     from plait.thing.pairing.pairs import Pairs
     from plait.thing.thing import Thing
-    from plait.transport.client import State
+    from plait.transport.connections import State
     from plait.transport.trust import Trust
     from plait.wire.codec import Encoded
     from plait.wire.messages import Message

@@ -1,7 +1,8 @@
 """A client of a hub: one lasting session over connections that come and go. Things and apps share it.
 
-It dials, says hello, sends again what a break swallowed, acknowledges, measures the round trip, and dials
-again; a hub that is killed and started anew costs nothing but time. What messages mean is the owner's affair.
+It numbers and keeps what is said, sends again what a break swallowed, and brings answers to their requests;
+a hub that is killed and started anew costs nothing but time. How it is connected is in `connections.py`, what
+goes over one connection in `conversation.py`, and what messages mean is the owner's affair.
 """
 
 from __future__ import annotations
@@ -9,21 +10,21 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
-from plait.transport import network, websocket
+from plait.transport import websocket
+from plait.transport.connections import Connections
 from plait.transport.conversation import Conversation
 from plait.transport.dial import ByWebSocket
-from plait.transport.reconnect import NEXT, Backoff, Phase
+from plait.transport.reconnect import Phase
 from plait.transport.requests import Requests
 from plait.wire import messages
 from plait.wire.codec import Encoded
-from plait.wire.errors import ActionFailed, Busy, PlaitError, SessionLost, Timeout, Unauthorized, from_problem
+from plait.wire.errors import ActionFailed, Busy, PlaitError, SessionLost, Timeout, from_problem
 from plait.wire.session import Session
 
 if TYPE_CHECKING:
@@ -31,24 +32,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from plait.transport.base import Transport
+    from plait.transport.connections import State
     from plait.transport.dial import Dial
     from plait.transport.trust import Trust
     from plait.wire.greeting import Opened
     from plait.wire.messages import Message
 
-State = Literal["connecting", "connected", "resumed", "lost", "closed"]
-
-STEADY_AFTER: Final = 5.0
-"""A connection that lived for so many seconds counts as a success: the next break is answered at once."""
-
 _COMMANDS: Final = frozenset({messages.INVOKE_ACTION, messages.WRITE_PROPERTY})
 """Requests that must not run late: they travel with a deadline."""
 
 _LOG: Final = logging.getLogger("plait.client")
-
-
-_MAY_STILL_COME: Final = 1.0
-"""Seconds that a connection has to open after a change of networks; not every change concerns it."""
 
 
 class Client:
@@ -104,27 +97,22 @@ class Client:
         self._software = software
         self._journal = journal
         self._on_message = on_message
-        self._on_state = on_state or _ignore
         self._on_session = on_session
         self._on_progress = on_progress
         self._on_lost = on_lost or _ignore
         self._begun = False  # there was a session
         self._text = not brief
         self._brief = brief
-        self._dial = dial or ByWebSocket(self._url, token, cookie, ssl, text=not brief, brief=brief)
-        self._phase = Phase.IDLE
+        dial = dial or ByWebSocket(self._url, token, cookie, ssl, text=not brief, brief=brief)
+        self._connections = Connections(
+            self._url, dial, converse=self._converse, on_state=on_state or _ignore
+        )
         self._requests = Requests()
-        self._conversation: Conversation | None = None
         self._clock_ahead = timedelta()  # the hub's clock less ours
-        self._failure = "it did not answer"
         self._task: asyncio.Future[None] | None = None
         self._opened: asyncio.Future[None] | None = None  # start() waits for it
         self._quiet: set[asyncio.Future[None]] = set()  # flush() waits for these
         self._handlers: set[asyncio.Future[None]] = set()
-        self._changed = asyncio.Event()  # this machine's addresses
-        self._unwatch: Callable[[], None] = _ignore
-        self._awake = asyncio.Event()
-        self._awake.set()
 
     # For the owner
 
@@ -138,17 +126,16 @@ class Client:
             Unauthorized, Forbidden: the hub does not take the credential.
             Timeout: no hub answered; the detail says what stood in the way.
         """
-        if self._phase is not Phase.IDLE:
+        if self._connections.phase is not Phase.IDLE:
             raise RuntimeError("A client starts once")
         self._opened = asyncio.get_running_loop().create_future()
-        self._unwatch = network.on_change(self._network_changed)
         self._task = asyncio.create_task(self._run())
         try:
             async with asyncio.timeout(timeout):
                 await self._opened
         except TimeoutError:
             await self.close(flush=0)
-            raise Timeout(f"No hub at {self._url} within {timeout} s: {self._failure}") from None
+            raise Timeout(f"No hub at {self._url} within {timeout} s: {self._connections.failure}") from None
         except BaseException:
             await self.close(flush=0)
             raise
@@ -156,7 +143,7 @@ class Client:
     @property
     def connected(self) -> bool:
         """Whether messages flow right now."""
-        return self._phase is Phase.OPEN
+        return self._connections.phase is Phase.OPEN
 
     def hub_time(self) -> datetime:
         """Return the time by the hub's clock, as far as it is known."""
@@ -226,7 +213,7 @@ class Client:
 
     def pause(self) -> None:
         """Give up the connection, and dial no more before `resume`. The session may go on."""
-        self._awake.clear()
+        self._connections.pause()
         if self._conversation is not None and self._conversation.open:
             if not self._brief:  # what is settled is said in the next hello, too
                 self._conversation.acknowledge()
@@ -234,7 +221,7 @@ class Client:
 
     def resume(self) -> None:
         """End a pause."""
-        self._awake.set()
+        self._connections.resume()
 
     async def close(self, *, flush: float = 2.0) -> None:
         """Say goodbye, after at most `flush` seconds for what is not acknowledged yet. Idempotent."""
@@ -267,85 +254,19 @@ class Client:
 
     # Connections
 
+    @property
+    def _conversation(self) -> Conversation | None:
+        return self._connections.conversation
+
     async def _run(self) -> None:
-        """Dial, converse, wait, and again, until something ends it for good."""
-        loop = asyncio.get_running_loop()
-        backoff = Backoff()
         try:
-            while True:
-                await self._awake.wait()
-                began = loop.time()
-                self._go("dial", "connecting")
-                try:
-                    await self._converse()
-                except OSError as error:
-                    self._failure = str(error) or type(error).__name__
-                _LOG.info("%s: %s", self._url, self._failure)
-                if loop.time() - began >= STEADY_AFTER:
-                    backoff.reset()
-                self._go("lost", "lost")
-                if self._awake.is_set():
-                    await self._pause(backoff.wait())
-                else:
-                    backoff.reset()
+            await self._connections.run()
         except PlaitError as error:
             self._finish(error)
 
-    async def _converse(self) -> None:
-        """Dial and see one connection to its end.
-
-        Raises:
-            OSError: the hub could not be reached.
-            PlaitError: there is no use in dialling again.
-        """
-        await self._dialled()
-        assert self._conversation is not None, "dial must call on_open"  # noqa: S101 - a contract of ours
-        code, reason = await asyncio.shield(self._conversation.ended)
-        refusal = self._conversation.refusal
-        self._conversation = None
-        if refusal is not None and not refusal.retry:
-            raise refusal
-        if code == 1008:
-            raise Unauthorized(reason)
-        if code == 4001:
-            raise SessionLost(reason or "Displaced by another connection")
-        self._failure = f"it closed the connection ({code} {reason})"
-
-    async def _dialled(self) -> None:
-        """Dial; give it up where the network changes meanwhile, since the old one's answer may never come."""
-        self._changed.clear()
-        dialling = asyncio.ensure_future(self._dial(self._begin))
-        changed = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait((dialling, changed), return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait((dialling,), timeout=_MAY_STILL_COME)
-            if not dialling.done() and self._conversation is None:
-                raise ConnectionError("this machine's network has changed")
-            await dialling
-        finally:
-            changed.cancel()
-            if not dialling.done():
-                dialling.cancel()
-                await asyncio.gather(dialling, return_exceptions=True)
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait before the next try; a network that comes is tried at once."""
-        self._changed.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), seconds)
-
-    def _network_changed(self) -> None:
-        self._changed.set()
-        if self._conversation is not None:
-            self._conversation.check_address()
-
-    def _begin(self, transport: Transport) -> None:
-        if self._phase is Phase.CLOSED:  # closed while it was dialling
-            transport.close()
-            return
+    def _converse(self, transport: Transport) -> Conversation:
         self._text = transport.text
-        self._go("opened")
-        self._conversation = Conversation(
+        return Conversation(
             transport,
             self.session,
             software=self._software,
@@ -367,32 +288,26 @@ class Client:
                 _LOG.warning("%s: the session was lost; %d requests have no answer", self._url, len(unknown))
                 self._on_lost(unknown)
         self._begun = True
-        self._go("welcomed", "resumed" if opened.welcome.resumed else "connected")
+        self._connections.go("welcomed", "resumed" if opened.welcome.resumed else "connected")
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)
 
-    def _go(self, event: str, state: State | None = None) -> None:
-        self._phase = NEXT[self._phase, event]
-        if state is not None:
-            self._on_state(state)
-
     def _finish(self, error: PlaitError | None) -> None:
         """Close for good; nothing is numbered or dialled any more."""
-        if self._phase is Phase.CLOSED:
+        if self._connections.phase is Phase.CLOSED:
             return
         self.error = error
-        self._unwatch()
         why = error or SessionLost("The client was closed")
         self._requests.fail(why)
         if self._opened is not None and not self._opened.done():
             self._opened.set_exception(why)
-        self._go("stop", "closed")
+        self._connections.go("stop", "closed")
 
     # Messages
 
     def _post(self, message: Message) -> Encoded:
         """Number, keep, and send where there is a connection."""
-        if self._phase is Phase.CLOSED:
+        if self._connections.phase is Phase.CLOSED:
             raise self.error or SessionLost("The client is closed")
         encoded = Encoded(message)
         try:

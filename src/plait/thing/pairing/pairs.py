@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from plait.thing.clock import Clock
     from plait.thing.links import Links
     from plait.thing.thing import Thing
-    from plait.transport.client import Client, State
+    from plait.transport.client import Client
+    from plait.transport.connections import State
     from plait.wire.errors import PlaitError
     from plait.wire.grant import Grant
     from plait.wire.messages import Message

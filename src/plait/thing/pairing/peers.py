@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from plait.link.opener import LinkOpener
     from plait.thing.pairing.grants import Grants
     from plait.thing.thing import Thing
-    from plait.transport.client import Client, State
+    from plait.transport.client import Client
+    from plait.transport.connections import State
     from plait.wire.grant import Grant
     from plait.wire.messages import Message
 
