@@ -82,6 +82,9 @@ impl Peer {
             return;
         }
         let taken = rtc.handle_input(input);
+        if is_stun(datagram) {
+            self.expect_checks(now);
+        }
         if let Err(error) = &taken {
             // Anyone who knows our addresses can send nonsense; what really broke shows in `drain`.
             self.counters.discarded += 1;

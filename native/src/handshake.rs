@@ -1,4 +1,4 @@
-//! DTLS with a first retransmission after 200 ms. The backend's 1 s (RFC 6347 section 4.2.4.1) is for peers of whom
+//! DTLS with a first retransmission after 100 ms. The backend's 1 s (RFC 6347 section 4.2.4.1) is for peers of whom
 //! nothing is known; here ICE has just found the path, and each lost flight would cost a second of dark picture.
 //! libwebrtc begins with 50 ms. RFC 9147 section 5.8.2 leaves it to who knows the application.
 
@@ -12,10 +12,10 @@ use str0m::crypto::dtls::{
 };
 use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
 
-/// Above the round trip of all but satellites: what is sent twice for nothing there is a few packets.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// Doubled each time: 200 ms to 12.8 s, in all 25 s; a connection is given up after 30.
-const RETRIES: usize = 6;
+/// Above the round trip of most paths: what is sent twice for nothing on others is a few packets.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Doubled each time: 100 ms to 12.8 s, in all 25 s; a connection is given up after 30.
+const RETRIES: usize = 7;
 
 #[derive(Debug)]
 struct Provider;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use polling::Poller;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::config::DtlsVersion;
 use str0m::media::{Direction, Mid};
 use str0m::{Candidate, Rtc};
 
@@ -16,6 +17,9 @@ use crate::media::{self, Media};
 use crate::peer::Peer;
 use crate::sdp;
 
+/// A check that is not answered goes again after 100 ms, then twice as long each time up to `CHECK_EVERY`: the first are
+/// often dropped by a NAT that has not sent yet. libwebrtc repeats them every 48 ms until a pair works.
+const CHECK_AGAIN: Duration = Duration::from_millis(100);
 /// Our consent checks, and so the far end's answers, come this often (RFC 7675 allows 5 s).
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// About 20 s of checks before a pair is given up.
@@ -204,7 +208,9 @@ impl Peer {
             .set_dtls_cert(self.config.certificate.clone())
             .set_stats_interval(Some(STATS_EVERY))
             .set_sctp_max_buffered_amount(SCTP_BUFFER)
-            .set_sctp_max_message_size(MAX_MESSAGE);
+            .set_sctp_max_message_size(MAX_MESSAGE)
+            .set_dtls_version(DtlsVersion::Auto)
+            .set_snap_enabled(true);
         let config = congestion::enable(config, self.config.initial_bitrate);
         let mut config = media::enable(config, codecs)?;
         if self.config.packets {
@@ -213,6 +219,7 @@ impl Peer {
         if self.config.capture.is_some() {
             config = config.enable_raw_packets(true);
         }
+        config.set_initial_stun_rto(CHECK_AGAIN);
         config.set_max_stun_rto(CHECK_EVERY);
         config.set_max_stun_retransmits(CHECKS);
         self.rtc = Some(config.build(now));

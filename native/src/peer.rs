@@ -32,7 +32,7 @@ pub const KEYS: usize = 64;
 /// description, at 50 ms; RFC 8445 (section 14.2) lets it be 5 ms. Each turn sends one check at most, and
 /// only one that is due. So quick for a while after each news from the far end, until a pair is selected.
 const QUICK_PACE: Duration = Duration::from_millis(5);
-const QUICK_FOR: Duration = Duration::from_millis(500);
+const QUICK_FOR: Duration = Duration::from_secs(1);
 /// Errors in one drain that are a peer's bad packets; more mean that str0m is stuck.
 const MOST_ERRORS: usize = 100;
 
@@ -252,8 +252,13 @@ impl Peer {
 
     /// The far end told a description or a candidate: the checks that follow from it should not wait.
     pub fn hurry(&mut self, now: Instant) {
-        self.quick_until = now + QUICK_FOR;
+        self.expect_checks(now);
         self.advance(now);
+    }
+
+    /// As `hurry`, where str0m's clock is moved by what follows.
+    pub fn expect_checks(&mut self, now: Instant) {
+        self.quick_until = now + QUICK_FOR;
     }
 
     /// When a check may go out that str0m would send later.

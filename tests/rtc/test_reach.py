@@ -158,7 +158,7 @@ async def test_dead_servers_delay_nothing(joined):
             assert time.monotonic() - start < 3
 
 
-async def test_a_silent_server_is_asked_again_after_half_a_second_and_a_second(joined):
+async def test_a_silent_server_is_asked_again_after_a_quarter_and_half_a_second(joined):
     async with (
         responder(lambda _: []) as (server, port),
         PeerConnection(ice_servers=[IceServer(f"stun:127.0.0.1:{port}")]) as peer,
@@ -169,8 +169,8 @@ async def test_a_silent_server_is_asked_again_after_half_a_second_and_a_second(j
         async with asyncio.timeout(WITHIN):
             (first, request), (second, again), (third, _) = [await server.seen.get() for _ in range(3)]
         assert request == again
-        assert 0.45 < second - first < 0.9
-        assert 0.95 < third - second < 1.5
+        assert 0.2 < second - first < 0.45
+        assert 0.45 < third - second < 0.9
         assert not gathered.end.is_set()
 
 

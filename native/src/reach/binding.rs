@@ -131,7 +131,7 @@ mod tests {
             times.push(now.duration_since(start).as_millis());
             now = binding.deadline();
         }
-        assert_eq!(times, [0, 500, 1500, 3500, 7500]);
+        assert_eq!(times, [0, 250, 750, 1750, 3750, 7750]);
         assert_eq!(now.duration_since(start), Duration::from_millis(15_500));
     }
 

@@ -1560,11 +1560,10 @@ impl IceAgent {
             // When the pair is already on the checklist:
             trace!("Found existing pair for STUN request: {:?}", pair);
 
-            // TODO: The spec has all these ideas about resetting to Waiting state
-            // for the candidate pair. I think that's to do speeding up the triggered
-            // checks if a nomination comes through. It doesn't seem to make much
-            // sense in this implementation, where a nomination jumps the queue.
+            // Plait: the far end's check came through, so ours will too, where the first were dropped by NATs that
+            // had not sent yet: it goes now, and not when the last one's timer ends.
             // https://datatracker.ietf.org/doc/html/rfc8445#section-7.3.1.4
+            pair.trigger_check(req.now);
         } else {
             // If the pair is not already on the checklist:
             let local = &self.local_candidates[local_idx];

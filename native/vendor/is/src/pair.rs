@@ -11,6 +11,9 @@ use str0m_proto::Pii;
 // When running ice-lite we need a cutoff when we consider the remote definitely gone.
 const RECENT_BINDING_REQUEST: Duration = Duration::from_secs(15);
 
+// Plait: a pair's triggered checks are no closer together than this.
+const TRIGGERED_APART: Duration = Duration::from_millis(20);
+
 /// A pair of candidates, local and remote, in the ice agent.
 pub struct CandidatePair {
     id: PairId,
@@ -472,6 +475,14 @@ impl CandidatePair {
         self.cached_next_attempt_time = Some(at_least);
 
         at_least
+    }
+
+    /// Plait: makes a check due now, where none has succeeded yet and the last is not of just now.
+    pub fn trigger_check(&mut self, now: Instant) {
+        let fresh = |last: Instant| now.saturating_duration_since(last) < TRIGGERED_APART;
+        if self.state != CheckState::Succeeded && !self.last_attempt_time().is_some_and(fresh) {
+            self.cached_next_attempt_time = Some(now);
+        }
     }
 
     /// Tells if this candidate pair is still possible to use for connectivity.

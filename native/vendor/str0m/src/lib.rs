@@ -1545,11 +1545,22 @@ impl Rtc {
         debug!("DTLS setup is: {:?}", active);
         self.dtls.set_active(active);
 
+        // Plait: a client says hello once there is a path. Its timer would only double before that, and what
+        // it sent again meanwhile would go out together with the first.
+        if active && self.send_addr.is_none() {
+            self.dtls.wait_for_path();
+            return Ok(());
+        }
+
+        self.start_dtls()
+    }
+
+    fn start_dtls(&mut self) -> Result<(), RtcError> {
         // Initialize the DTLS state (client or server) before any operations
         // This ensures internal state like random (client) or last_now (server) is initialized
         self.dtls.handle_timeout(self.last_now)?;
 
-        if active {
+        if self.dtls.is_active() == Some(true) {
             // Drive handshake by sending an empty packet to trigger ClientHello
             let _ = self.dtls.handle_receive(&[]);
         }
@@ -1697,6 +1708,9 @@ impl Rtc {
                         source,
                         destination,
                     });
+                    if self.dtls.take_waits_for_path() {
+                        self.start_dtls()?;
+                    }
                 }
             }
         }
@@ -1808,7 +1822,10 @@ impl Rtc {
             return Ok(Some(Output::Event(Event::Connected)));
         }
 
-        'sctp: while let Some(e) = self.sctp.poll() {
+        // Plait: with SNAP an association is established before DTLS is. Nothing can be sent then, so that no channel
+        // is open and no timer runs.
+        'sctp: while self.dtls_connected {
+            let Some(e) = self.sctp.poll() else { break };
             match e {
                 SctpEvent::Transmit { mut packets } => {
                     // Plait: as many as fit into DTLS's queue of ten, not one in each pass.

@@ -169,6 +169,7 @@ pub(crate) enum SctpEvent {
 /// These are the possible paths:
 /// ```text
 /// local inited, in-band                                     AwaitOpen -> AwaitDcepAck -> Open
+///   (Plait: told as open from AwaitDcepAck on)
 /// local inited, out-of-band                                 AwaitOpen                 -> Open
 /// remote inited, in-band     AwaitConfig -> (receive dcep)                            -> Open
 /// remote inited, out-of-band AwaitConfig -> (open_stream)                             -> Open
@@ -180,7 +181,7 @@ enum StreamEntryState {
     /// A new stream, discovered from remote. It can either be in-band or out-of band
     /// We will either receive DcepOpen in-band, or a open_stream() call out-of-band.
     AwaitConfig,
-    /// If we have sent DcepOpen and are waiting for the ack.
+    /// If we have sent DcepOpen and are waiting for the ack. Plait: messages are sent meanwhile.
     AwaitDcepAck,
     /// Stream is open, ready to send data.
     Open,
@@ -237,6 +238,15 @@ pub enum Reliability {
 }
 
 impl StreamEntry {
+    /// Plait: whether messages can be sent. RFC 8832 section 6 allows it right after the DATA_CHANNEL_OPEN, and W3C
+    /// WebRTC (section 6.1.1) calls a channel open then.
+    fn takes_messages(&self) -> bool {
+        matches!(
+            self.state,
+            StreamEntryState::AwaitDcepAck | StreamEntryState::Open
+        )
+    }
+
     fn set_state(&mut self, state: StreamEntryState) -> bool {
         if self.state == state {
             return false;
@@ -250,8 +260,12 @@ impl StreamEntry {
     fn configure_reliability(&mut self, stream: &mut Stream) -> bool {
         let dcep: DcepOpen = self.config.as_ref().expect("config to be set").into();
 
+        // Plait: until the far end has acknowledged the channel, all goes in order (RFC 8832 section 6), so
+        // that nothing overtakes what announces it.
+        let in_order = self.state == StreamEntryState::AwaitDcepAck;
+
         let ret = stream.set_reliability_params(
-            dcep.unordered,
+            dcep.unordered && !in_order,
             dcep.channel_type,
             dcep.reliability_parameter,
         );
@@ -595,7 +609,7 @@ impl RtcSctp {
             return false;
         };
 
-        rec.state == StreamEntryState::Open
+        rec.takes_messages()
     }
 
     // TODO: fix sctp-proto so we don't need &mut here.
@@ -631,7 +645,7 @@ impl RtcSctp {
 
         let rec = entry_by_id(&self.entries, id).expect("stream entry for write");
 
-        if rec.state != StreamEntryState::Open {
+        if !rec.takes_messages() {
             return Err(SctpError::WriteBeforeEstablished);
         }
 
@@ -856,6 +870,11 @@ impl RtcSctp {
                         Ok(mut s) => {
                             entry.open_deadline = None;
 
+                            let config = entry.config.as_ref().expect("config if AwaitOpen");
+                            if config.negotiated.is_none() {
+                                entry.set_state(StreamEntryState::AwaitDcepAck);
+                            }
+
                             if !entry.configure_reliability(&mut s) {
                                 entry.set_state(StreamEntryState::Closed);
                                 let stream_id = entry.id;
@@ -878,11 +897,11 @@ impl RtcSctp {
                                 match s.write_with_ppi(&buf, PayloadProtocolIdentifier::Dcep) {
                                     Ok(l) => {
                                         assert!(n == l);
-                                        entry.set_state(StreamEntryState::AwaitDcepAck);
 
-                                        // Start over with polling, since we might have caused
-                                        // some network traffic by writing the DcepOpen.
-                                        continue 'restart;
+                                        return Some(SctpEvent::Open {
+                                            id: entry.id,
+                                            label: config.label.clone(),
+                                        });
                                     }
                                     Err(e) => {
                                         warn!(
@@ -1111,13 +1130,12 @@ impl RtcSctp {
                                     continue 'restart;
                                 }
 
+                                // Plait: it has been told as open; only its order changes now.
                                 entry.set_state(StreamEntryState::Open);
-                                let config = entry.config.as_ref().expect("config when DcepAck");
-
-                                return Some(SctpEvent::Open {
-                                    id: entry.id,
-                                    label: config.label.clone(),
-                                });
+                                if !entry.configure_reliability(&mut stream) {
+                                    continue 'restart;
+                                }
+                                continue 'restart;
                             }
                             _ => {
                                 warn!(
