@@ -187,3 +187,11 @@ async def test_what_cannot_be_reached_says_why_and_nothing_is_in_the_way(hub, pa
                     assert await each.evaluate(OVERFLOW) <= 0, (name, width)
                     await shot(each, f"hub-away-{name}-{scheme}-{width}")
                 assert await each.evaluate(BARRIERS) == [], (name, scheme)
+        # What is old on a thing's own page can still be read.
+        await alone.wait_for_function(FETCHED)
+        await tile(alone, SENSOR).get_by_role("link", name="Sensor").click()
+        await expect(alone.get_by_test_id("device")).to_be_visible(timeout=SOON)
+        for scheme in ("light", "dark"):
+            await alone.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            await shot(alone, f"hub-away-old-{scheme}")
+            assert await alone.evaluate(BARRIERS) == [], scheme

@@ -1,6 +1,6 @@
 /**
  * One peer connection of a call and its signaling (`docs/protocol.md`, section 4), from the first offer to `bye`.
- * It trickles candidates both ways, answers offers of the device's, and tries one ICE restart before it gives up.
+ * It answers offers of the device's, and tries one ICE restart before it gives up.
  */
 
 import { asPlaitError, PlaitError } from "./errors.ts";
@@ -8,13 +8,8 @@ import type { Home } from "./home.ts";
 import type { Message } from "./messages.ts";
 import { IceServers, restartsIce } from "./servers.ts";
 import { watchSilence } from "./silence.ts";
+import { type Candidate, Trickle } from "./trickle.ts";
 
-type Candidate = {
-  type: "candidate";
-  candidate: string;
-  sdpMid?: string | null;
-  sdpMLineIndex?: number | null;
-};
 type Signal =
   | Candidate
   | { type: "here" }
@@ -58,11 +53,8 @@ export class Leg {
   readonly #options: LegOptions;
   readonly #unroute: () => void;
   readonly #servers: IceServers;
+  readonly #trickle: Trickle;
   #over = false;
-  /** Our candidates, until the offer that they belong to is on its way, or while the hub does not know the call. */
-  #ours: Candidate[] | undefined = [];
-  /** Theirs, until their description is applied. */
-  #theirs: RTCIceCandidateInit[] | undefined = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #restarted = false;
   /** Something is to be offered, and something is being offered. */
@@ -89,12 +81,12 @@ export class Leg {
       Object.entries(options.channels).map(([label, init]) => [label, peer.createDataChannel(label, init)]),
     );
     peer.ontrack = ({ track }) => options.onTrack(track);
-    peer.onicecandidate = ({ candidate }) => this.#found(candidate);
+    this.#trickle = new Trickle(peer, (candidate) => this.#notify(candidate));
     peer.onconnectionstatechange = () => this.#changed();
     const off = [
       options.home.routes.on(options.call, (message) => this.#signaled(message)),
       options.home.sessionLost.on(() => {
-        this.#ours ??= [];
+        this.#trickle.hold();
         this.#carried = this.#takeUp().catch((error: unknown) => this.#break(asPlaitError(error)));
       }),
       watchSilence(peer, { silent: () => this.#silent(), flowing: () => this.#flowing() }),
@@ -189,51 +181,22 @@ export class Leg {
       { thingID, call, data: { type: "offer", sdp } },
       { timeout: ANSWER_WITHIN },
     );
-    this.#tellOurs();
+    this.#trickle.release();
     const answer = (await asked).output as RTCSessionDescriptionInit;
     await this.#alone(async () => {
       // Else the device has offered, too, and ours has given way.
       if (!this.#over && peer.signalingState === "have-local-offer") {
         await peer.setRemoteDescription(answer);
-        await this.#applyTheirs();
+        await this.#trickle.described();
       }
     });
-  }
-
-  #tellOurs(): void {
-    const waiting = this.#ours ?? [];
-    this.#ours = undefined;
-    for (const candidate of waiting) {
-      this.#notify(candidate);
-    }
-  }
-
-  #found(candidate: RTCIceCandidate | null): void {
-    if (candidate?.candidate === "") {
-      // The end of one generation: the null that follows says the same.
-      return;
-    }
-    const signal: Candidate =
-      candidate === null
-        ? { type: "candidate", candidate: "" }
-        : {
-            type: "candidate",
-            candidate: candidate.candidate,
-            sdpMid: candidate.sdpMid,
-            sdpMLineIndex: candidate.sdpMLineIndex,
-          };
-    if (this.#ours === undefined) {
-      this.#notify(signal);
-    } else {
-      this.#ours.push(signal);
-    }
   }
 
   #signaled(message: Message): void {
     const signal = message.data as Signal;
     switch (signal.type) {
       case "candidate":
-        this.#take(signal);
+        this.#trickle.take(signal);
         break;
       case "offer":
         this.#alone(() => this.#answer(message, signal.sdp)).catch((error: unknown) =>
@@ -243,32 +206,6 @@ export class Leg {
       case "bye":
         this.#break(new PlaitError("offline", signal.reason || "The device hung up"));
     }
-  }
-
-  #take({ candidate, sdpMid, sdpMLineIndex }: Candidate): void {
-    if (candidate === "") {
-      return;
-    }
-    const init: RTCIceCandidateInit = {
-      candidate,
-      sdpMid: sdpMid ?? null,
-      sdpMLineIndex: sdpMLineIndex ?? null,
-    };
-    if (sdpMid == null && sdpMLineIndex == null) {
-      init.sdpMLineIndex = 0;
-    }
-    if (this.#theirs === undefined) {
-      // One candidate that this browser cannot use must not end the call: others may do.
-      this.peer.addIceCandidate(init).catch(() => {});
-    } else {
-      this.#theirs.push(init);
-    }
-  }
-
-  async #applyTheirs(): Promise<void> {
-    const waiting = this.#theirs ?? [];
-    this.#theirs = undefined;
-    await Promise.allSettled(waiting.map((candidate) => this.peer.addIceCandidate(candidate)));
   }
 
   /** The device offers: we are the polite side, so an offer of ours in flight is rolled back by the browser. */
@@ -281,7 +218,7 @@ export class Leg {
       await this.#servers.renew(peer);
     }
     await peer.setRemoteDescription({ type: "offer", sdp });
-    await this.#applyTheirs();
+    await this.#trickle.described();
     await peer.setLocalDescription();
     const output = { type: "answer", sdp: peer.localDescription?.sdp ?? "" };
     this.#options.home.respond(message, { output });
@@ -316,7 +253,7 @@ export class Leg {
         }
         this.#notify({ type: "here" });
         if (!this.#offering) {
-          this.#tellOurs();
+          this.#trickle.release();
         }
         return;
       } catch (caught) {
@@ -380,7 +317,7 @@ export class Leg {
     clearTimeout(this.#timer);
     this.#unroute();
     this.peer.onconnectionstatechange = null;
-    this.peer.onicecandidate = null;
+    this.#trickle.close();
     this.peer.onnegotiationneeded = null;
     this.peer.close();
   }

@@ -15,6 +15,7 @@ import {
   SUBPROTOCOL_JSON,
   type Welcome,
 } from "./messages.ts";
+import { Pulse } from "./pulse.ts";
 import { SequenceGap, Session } from "./session.ts";
 import { Watched } from "./watched.ts";
 
@@ -57,16 +58,7 @@ export interface ConnectionOptions {
   readonly backoff?: Backoff;
 }
 
-/** Milliseconds. A hub that stays silent for longer after a ping is taken for gone. */
-const SILENCE = 9_000;
-/** The same, where there is reason to doubt: so long, or so many round trips. */
-const DOUBTED_FOR = 700;
-const DOUBTED_ROUND_TRIPS = 4;
-const PING_EVERY = 4_000;
-/** After a welcome the round trip is measured thrice in short succession, so that a busy start does not show. */
-const FIRST_PINGS = [0, 300, 900];
-/** The best of so many: what the way takes, without what this side was busy with. */
-const SAMPLES = 4;
+/** Milliseconds. */
 const WELCOME_WITHIN = 10_000;
 const ACK_WITHIN = 50;
 
@@ -81,8 +73,6 @@ type Timer = ReturnType<typeof setTimeout>;
 
 export class Connection {
   readonly status = new Watched<ConnectionStatus>({ state: "connecting", since: Date.now() });
-  /** Round trip to the hub in ms, measured by `ping`. */
-  readonly rtt = new Watched<number | undefined>(undefined);
   /** The hub's clock minus ours, in ms. */
   clockOffset = 0;
   /** A message for the program; it counts as settled when this returns. */
@@ -97,18 +87,22 @@ export class Connection {
   #online = false;
   #wasOnline = false;
   #hello = "";
-  #doubting: ReturnType<typeof setTimeout> | undefined;
-  readonly #pings = new Map<string, number>();
-  #samples: number[] = [];
-  #firstPings: Timer[] = [];
+  readonly #pulse = new Pulse({
+    send: (message) => this.send(message),
+    gone: (reason) => this.#broken(CLOSE.goingAway, reason),
+  });
   #redial: Timer | undefined;
   #deadline: Timer | undefined;
-  #heartbeat: ReturnType<typeof setInterval> | undefined;
   #ackTimer: Timer | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#backoff = options.backoff ?? new Backoff();
+  }
+
+  /** Round trip to the hub in ms; undefined while it is not known. */
+  get rtt(): Watched<number | undefined> {
+    return this.#pulse.rtt;
   }
 
   /** Whether messages go out at once. */
@@ -166,22 +160,9 @@ export class Connection {
     }
   }
 
-  /** Measure the round trip now. */
-  ping(): void {
-    if (this.#online) {
-      const messageID = newId();
-      this.#pings.set(messageID, performance.now());
-      this.send({ messageType: "request", operation: "ping", messageID });
-    }
-  }
-
   /** The network may have changed: where the hub does not answer at once, the connection is given up for a new one. */
   doubt(): void {
-    if (this.#online && this.#doubting === undefined) {
-      const patience = Math.max(DOUBTED_FOR, DOUBTED_ROUND_TRIPS * (this.rtt.value ?? 0));
-      this.#doubting = setTimeout(() => this.#broken(CLOSE.goingAway, "the hub does not answer"), patience);
-      this.ping();
-    }
+    this.#pulse.doubt();
   }
 
   close(): void {
@@ -226,7 +207,7 @@ export class Connection {
       // Without its number it counts as not received.
       return;
     }
-    if (message.operation !== "ack" && !this.#pinged(message)) {
+    if (message.operation !== "ack" && !this.#pulse.takes(message)) {
       try {
         this.onMessage(message);
       } finally {
@@ -262,29 +243,6 @@ export class Connection {
     }, ACK_WITHIN);
   }
 
-  /** Answer the hub's ping, or take the answer to ours; false: neither. */
-  #pinged(message: Message): boolean {
-    const { operation, messageType, messageID, correlationID = "" } = message;
-    if (operation === "ping" && messageType === "request") {
-      this.send({
-        messageType: "response",
-        operation,
-        timestamp: new Date().toISOString(),
-        ...(messageID === undefined ? {} : { correlationID: messageID }),
-      });
-      return true;
-    }
-    const sent = this.#pings.get(correlationID);
-    if (sent === undefined) {
-      return false;
-    }
-    this.#pings.clear();
-    this.#trust();
-    this.#samples = [...this.#samples, performance.now() - sent].slice(-SAMPLES);
-    this.rtt.value = Math.min(...this.#samples);
-    return true;
-  }
-
   #welcome(message: Message): void {
     if (this.#online || message.correlationID !== this.#hello) {
       return;
@@ -312,25 +270,10 @@ export class Connection {
     for (const waiting of again) {
       this.#transmit(waiting);
     }
-    this.#heartbeat = setInterval(() => this.#beat(), PING_EVERY);
-    this.#firstPings = FIRST_PINGS.map((delay) => setTimeout(() => this.ping(), delay));
+    this.#pulse.start();
     const carried = new Set(again.flatMap(({ messageID }) => (messageID === undefined ? [] : [messageID])));
     this.onSession(welcome.resumed, carried);
     this.status.value = { state: "online", since: Date.now() };
-  }
-
-  #trust(): void {
-    clearTimeout(this.#doubting);
-    this.#doubting = undefined;
-  }
-
-  #beat(): void {
-    const oldest = this.#pings.values().next().value;
-    if (oldest !== undefined && performance.now() - oldest > SILENCE) {
-      this.#broken(CLOSE.goingAway, "the hub is silent");
-    } else {
-      this.ping();
-    }
   }
 
   /** Give this socket up without waiting for its far end, which may be gone. */
@@ -369,15 +312,10 @@ export class Connection {
 
   #down(): void {
     this.#online = false;
-    this.#trust();
+    this.#pulse.stop();
     clearTimeout(this.#deadline);
     clearTimeout(this.#ackTimer);
     this.#ackTimer = undefined;
-    clearInterval(this.#heartbeat);
-    this.#firstPings.forEach(clearTimeout);
-    this.#pings.clear();
-    this.#samples = [];
-    this.rtt.value = undefined;
   }
 
   #stop(error: PlaitError | undefined): void {

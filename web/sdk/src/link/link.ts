@@ -12,6 +12,7 @@ import * as frames from "./core/frames.ts";
 import { Link as Core } from "./core/link.ts";
 import type { Lane } from "./core/schedule.ts";
 import { type Carrier, Strand } from "./strand.ts";
+import { Unclaimed } from "./unclaimed.ts";
 
 /** Milliseconds between the probes of a path while the link is in use, and while it is not. */
 const PROBE_EVERY = 500;
@@ -23,8 +24,6 @@ const LOOK_EVERY = 250;
 const FULL_AGAIN = 10;
 /** Milliseconds that what was sent has to arrive when the link is closed. */
 const FLUSH = 2_000;
-/** Channels that the far end opened and nobody has asked for; the oldest are forgotten. */
-const UNCLAIMED = 64;
 
 export interface ChannelOptions {
   /** reliable: each message comes once and in order. datagram: at most once. */
@@ -62,8 +61,7 @@ export class Link {
     direct: new Strand("direct"),
   };
   readonly #channels = new Map<string, Channel | Values>();
-  #unclaimed: Channel[] = [];
-  #accepting: (() => void)[] = [];
+  readonly #unclaimed = new Unclaimed();
   #token = 0n;
   #used = performance.now();
   #looking: Timer | undefined;
@@ -126,16 +124,8 @@ export class Link {
   }
 
   /** Wait for a reliable channel that the far end opens under a name that begins so; rejects when the link is over. */
-  async accept(prefix = ""): Promise<Channel> {
-    while (true) {
-      const found = this.#unclaimed.find(({ name }) => name.startsWith(prefix));
-      if (found !== undefined) {
-        this.#unclaimed = this.#unclaimed.filter((each) => each !== found);
-        return found;
-      }
-      this.check();
-      await new Promise<void>((resolve) => this.#accepting.push(resolve));
-    }
+  accept(prefix = ""): Promise<Channel> {
+    return this.#unclaimed.take(prefix, () => this.check());
   }
 
   /** Throw what has ended the link, if it is over. */
@@ -365,8 +355,7 @@ export class Link {
       case "opened": {
         const made = this.#channel(event.channel, event.delivery);
         if (made instanceof Channel && made.delivery === "reliable") {
-          this.#unclaimed = [...this.#unclaimed, made].slice(-UNCLAIMED);
-          this.#wakeAccepting();
+          this.#unclaimed.add(made);
         }
         this.opened.emit(made);
         break;
@@ -399,15 +388,9 @@ export class Link {
     for (const channel of ending) {
       channel.end(error);
     }
-    this.#wakeAccepting();
+    this.#unclaimed.wake();
     this.path.value = { name: undefined, reason: error?.message ?? "the link is closed" };
     this.#tellClosed(error);
-  }
-
-  #wakeAccepting(): void {
-    for (const wake of this.#accepting.splice(0)) {
-      wake();
-    }
   }
 }
 
