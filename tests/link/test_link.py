@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plait.link.link import Link as LinkEnd
-from plait.testing import HubProcess, connected, running_hub, served
+from plait.testing import HubProcess, connected, served
 from plait.thing import Thing, prop
 from plait.wire import link as wire
 from plait.wire.errors import (
@@ -23,10 +23,10 @@ from plait.wire.errors import (
     UnknownThing,
 )
 
+from .ends import WITHIN, on, trip
+
 if TYPE_CHECKING:
     from plait.link import Channel, Link, Values
-
-WITHIN = 20
 
 
 class Switch(Thing):
@@ -64,12 +64,6 @@ class Robot(Thing):
 
 
 @pytest.fixture
-async def hub(tmp_path):
-    async with running_hub(tmp_path) as hub:
-        yield hub
-
-
-@pytest.fixture
 async def robot(hub):
     robot = Robot()
     async with served(robot, hub=hub):
@@ -80,18 +74,6 @@ async def robot(hub):
 async def home(hub, robot):
     async with connected(hub) as home:
         yield home
-
-
-async def on(link: Link, name: str) -> None:
-    """Wait until a path carries the link."""
-    async with asyncio.timeout(WITHIN):
-        while link.path.name != name:  # noqa: ASYNC110 - shorter than a callback that must be put back
-            await asyncio.sleep(0.01)
-
-
-async def trip(channel: Channel, message: bytes | str) -> None:
-    await channel.send(message)
-    assert await asyncio.wait_for(channel.receive(), WITHIN) == message
 
 
 async def test_it_starts_through_the_hub_and_moves_to_the_direct_path(home, robot):

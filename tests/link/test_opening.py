@@ -15,7 +15,8 @@ from plait.testing import Cable, running_hub, served
 from plait.thing import Thing
 from plait.wire.errors import LinkLost
 
-WITHIN = 20
+from .ends import WITHIN, said, trip
+
 ECHO = "urn:dev:echo"
 
 
@@ -103,15 +104,6 @@ async def linked_thing(hub, thing, *, by=None):
         connect(by or hub.url, token=hub.user_token()) as home,
     ):
         yield home, await home.wait_for(ECHO, timeout=WITHIN)
-
-
-async def said(channel):
-    return await asyncio.wait_for(channel.receive(), WITHIN)
-
-
-async def trip(channel, word):
-    await channel.send(word)
-    assert await said(channel) == word
 
 
 async def test_what_the_thing_says_before_the_answer_is_the_links(hub, late):

@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 
 from plait.app.pairing import pair, pairings, unpair
-from plait.testing import HubProcess, connected, running_hub, served
-from plait.thing import Thing, action, event, prop
+from plait.testing import HubProcess, connected, served
 from plait.wire.errors import (
     Forbidden,
     InvalidMessage,
@@ -21,49 +20,7 @@ from plait.wire.errors import (
     UnknownThing,
 )
 
-WITHIN = 20
-LAMP, BUTTON = "urn:dev:lamp", "urn:dev:button"
-
-
-class Lamp(Thing):
-    """A lamp."""
-
-    on: bool = prop(False)
-    level: int = prop(80)
-    switched = event(bool)
-
-    def __init__(self, id_=LAMP):
-        super().__init__(id_)
-        self.presses = 0
-        self.links = []
-
-    @action
-    async def toggle(self) -> bool:
-        self.presses += 1
-        self.on = not self.on
-        self.switched.emit(self.on)
-        return self.on
-
-    async def on_link(self, link):
-        self.links.append(link)
-        echo = link.channel("echo")
-        async for message in echo:
-            await echo.send(message)
-
-
-class Button(Thing):
-    """A button."""
-
-    pressed = event()
-
-    def __init__(self, id_=BUTTON):
-        super().__init__(id_)
-
-
-@pytest.fixture
-async def hub(tmp_path):
-    async with running_hub(tmp_path) as hub:
-        yield hub
+from .ends import BUTTON, LAMP, WITHIN, Button, Lamp, on
 
 
 @pytest.fixture
@@ -86,12 +43,6 @@ async def home(hub, lamp, button):
         yield home
 
 
-async def direct(link):
-    async with asyncio.timeout(WITHIN):
-        while link.path.name != "direct":  # noqa: ASYNC110 - shorter than a callback that must be put back
-            await asyncio.sleep(0.01)
-
-
 async def test_a_button_uses_a_lamp(home, lamp, button):
     made = await pair(home, BUTTON, LAMP)
     assert made.waiting == []
@@ -108,7 +59,7 @@ async def test_a_button_uses_a_lamp(home, lamp, button):
     await echo.send("mine")
     assert await asyncio.wait_for(echo.receive(), WITHIN) == "mine"
     assert [far.peer for far in lamp.links] == [BUTTON]
-    await direct(link)
+    await on(link, "direct")
     async with asyncio.timeout(WITHIN):  # the hub hears of what was done, and keeps it
         while (await home.thing("Lamp").readings())["level"].value != 20:  # noqa: ASYNC110 - it tells on asking
             await asyncio.sleep(0.05)
@@ -140,7 +91,7 @@ async def test_presses_reach_the_lamp_while_the_hub_is_dead(tmp_path):
     async with HubProcess(tmp_path) as hub, served(lamp, button, hub=hub), connected(hub) as home:
         await pair(home, BUTTON, LAMP)
         peer = button.peer("lamp")
-        await direct(await peer.linked(timeout=WITHIN))
+        await on(await peer.linked(timeout=WITHIN), "direct")
         for press in range(60):
             await peer.invoke("toggle")
             if press == 20:
@@ -165,7 +116,7 @@ async def test_a_permission_ends_though_the_hub_is_dead(tmp_path):
         await pair(home, BUTTON, LAMP, lease=timedelta(seconds=4))
         peer = button.peer("lamp")
         link = await peer.linked(timeout=WITHIN)
-        await direct(link)
+        await on(link, "direct")
         await hub.kill()
         assert await peer.invoke("toggle") is True
         await asyncio.wait_for(link.closed.wait(), WITHIN)
@@ -194,7 +145,7 @@ async def test_taken_back_it_ends_at_once_for_both(home, lamp, button):
     await pair(home, BUTTON, LAMP)
     peer = button.peer("lamp")
     link = await peer.linked(timeout=WITHIN)
-    await direct(link)
+    await on(link, "direct")
     far = lamp.links[0]
     await unpair(home, BUTTON, LAMP)
     for each in (link, far):
@@ -210,7 +161,7 @@ async def test_a_device_that_ignores_the_word_is_cut_by_the_other(home, hub, lam
     await pair(home, BUTTON, LAMP)
     peer = button.peer("lamp")
     link = await peer.linked(timeout=WITHIN)
-    await direct(link)
+    await on(link, "direct")
     monkeypatch.setattr("plait.thing.pairing.pairs.Pairs.take", _but(button))
     monkeypatch.setattr("plait.link.opener.LinkOpener.take", lambda *_: None)
     await unpair(home, BUTTON, LAMP)
@@ -234,7 +185,7 @@ def _but(thing):
 async def test_an_access_token_that_is_taken_back_ends_it_too(home, hub, lamp, button):
     await pair(home, BUTTON, LAMP)
     link = await button.peer("lamp").linked(timeout=WITHIN)
-    await direct(link)
+    await on(link, "direct")
     hub.store.credentials.revoke(BUTTON)
     await asyncio.wait_for(lamp.links[0].closed.wait(), WITHIN)
     assert "taken back" in str(lamp.links[0].error)

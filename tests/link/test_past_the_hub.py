@@ -13,7 +13,8 @@ from plait.testing import HubProcess, connected, running_hub, served
 from plait.thing import Thing, action, event, prop
 from plait.wire.errors import Forbidden, LinkLost, Offline, PlaitError, Timeout, Unauthorized
 
-WITHIN = 20
+from .ends import WITHIN, on
+
 VALVE = "urn:dev:valve"
 
 
@@ -45,12 +46,6 @@ class Valve(Thing):
     async def on_link(self, link):
         self.links.append(link)
         await link.closed.wait()
-
-
-async def direct(link):
-    async with asyncio.timeout(WITHIN):
-        while link.path.name != "direct":  # noqa: ASYNC110 - shorter than a callback that must be put back
-            await asyncio.sleep(0.01)
 
 
 class Heard:
@@ -93,7 +88,7 @@ async def test_the_thing_is_asked_and_heard_while_the_hub_is_dead(tmp_path):
         proxy = home.thing("Valve")
         heard = Heard(proxy, "pulsed", "level")
         async with proxy.link() as link:
-            await direct(link)
+            await on(link, "direct")
             valve.pulsed.emit(0)
             await heard.until("pulsed", 0)
             await hub.kill()
@@ -137,7 +132,7 @@ async def test_what_comes_both_ways_counts_once_and_in_order(hub, valve):
                 opener = proxy.link()
                 link = await opener.__aenter__()
             if number == 150:
-                await direct(link)
+                await on(link, "direct")
             if number == 250:
                 await opener.__aexit__(None, None, None)
             valve.level = number
@@ -157,7 +152,7 @@ async def test_an_action_that_may_not_pass_the_hub_by_is_refused_by_the_device(h
     async with connected(hub) as home:
         proxy = home.thing("Valve")
         async with proxy.link() as link:
-            await direct(link)
+            await on(link, "direct")
             with pytest.raises(Forbidden, match="goes through the hub"):
                 await home.way(VALVE).ask("invokeaction", 5, name="turn")
             assert await proxy.invoke("turn") == 1
@@ -167,7 +162,7 @@ async def test_an_action_that_may_not_pass_the_hub_by_is_refused_by_the_device(h
 
 async def test_a_credential_that_is_taken_back_ends_the_link_at_both_ends(hub, valve):
     async with connect(hub.url, token=hub.user_token()) as home, home.thing("Valve").link() as link:
-        await direct(link)
+        await on(link, "direct")
         hub.store.credentials.revoke("user:owner")
         await asyncio.wait_for(valve.links[0].closed.wait(), WITHIN)
         assert isinstance(valve.links[0].error, LinkLost)
@@ -182,7 +177,7 @@ async def test_an_app_that_ignores_it_is_cut_by_the_device(hub, valve, monkeypat
     async with connect(hub.url, token=hub.user_token()) as home:
         opener = home.thing("Valve").link()
         link = await opener.__aenter__()
-        await direct(link)
+        await on(link, "direct")
         monkeypatch.setattr("plait.link.opener.LinkOpener.take", lambda *_: None)
         monkeypatch.setattr("plait.link.opener.LinkOpener.moved", lambda *_: None)
         hub.store.credentials.revoke("user:owner")
@@ -199,7 +194,7 @@ async def test_it_is_taken_back_though_the_app_has_its_session_lost(hub, valve):
     async with connect(hub.url, token=hub.user_token()) as home:
         opener = home.thing("Valve").link()
         link = await opener.__aenter__()
-        await direct(link)
+        await on(link, "direct")
         home.client.pause()
         room = next(room for room in hub.clients.rooms if type(room).__name__ == "Links")
         async with asyncio.timeout(WITHIN):
@@ -219,7 +214,7 @@ async def test_it_is_taken_back_while_the_hub_is_away(tmp_path):
     async with HubProcess(tmp_path) as hub, served(valve, hub=hub), connected(hub) as home:
         opener = home.thing("Valve").link()
         link = await opener.__aenter__()
-        await direct(link)
+        await on(link, "direct")
         await hub.kill()
         with open_credentials(tmp_path) as credentials:
             credentials.revoke("user:owner")

@@ -13,36 +13,13 @@ from plait.app.pairing import pair
 from plait.rtc import PeerConnection, SessionDescription
 from plait.rtc.ed25519 import SigningKey
 from plait.testing import connected, running_hub
-from plait.thing import Thing, action, prop, serve
+from plait.thing import serve
 from plait.thing.pairing.doorbell import ring
 from plait.thing.pairing.nearby import Announced
 from plait.wire.errors import Busy, Forbidden, InvalidMessage, LinkLost, PermissionExpired
 from plait.wire.grant import seal, unseal
 
-WITHIN = 20
-LAMP, BUTTON = "urn:dev:lamp", "urn:dev:button"
-
-
-class Lamp(Thing):
-    """A lamp."""
-
-    on: bool = prop(False)
-    presses = 0
-
-    @action
-    async def toggle(self) -> bool:
-        self.presses += 1
-        self.on = not self.on
-        return self.on
-
-    async def on_link(self, link):
-        echo = link.channel("echo")
-        async for message in echo:
-            await echo.send(message)
-
-
-class Button(Thing):
-    """A button."""
+from .ends import BUTTON, LAMP, WITHIN, Button, Lamp, on
 
 
 @asynccontextmanager
@@ -71,17 +48,11 @@ async def paired(folder):
                 await home.wait_for(each, timeout=WITHIN)
             await pair(home, BUTTON, LAMP)
             link = await button.peer("lamp").linked(timeout=WITHIN)
-            await direct(link)
+            await on(link, "direct")
     try:
         yield lamp, button, (url, tokens), key
     finally:
         await things.__aexit__(None, None, None)
-
-
-async def direct(link):
-    async with asyncio.timeout(WITHIN):
-        while link.path.name != "direct":  # noqa: ASYNC110 - shorter than a callback that must be put back
-            await asyncio.sleep(0.01)
 
 
 def line(button):
@@ -224,7 +195,7 @@ async def test_a_button_that_starts_anew_is_known_again(tmp_path):
             for each in (LAMP, BUTTON):
                 await home.wait_for(each, timeout=WITHIN)
             await pair(home, BUTTON, LAMP)
-            await direct(await button.peer("lamp").linked(timeout=WITHIN))
+            await on(await button.peer("lamp").linked(timeout=WITHIN), "direct")
     again = Button(BUTTON)
     async with serving(again, url=url, tokens=tokens, folder=tmp_path / "things"):
         assert await again.peer("lamp").invoke("toggle", timeout=WITHIN) is True
