@@ -12,7 +12,7 @@ import pytest
 
 from plait.rtc import Engine, IceServer, PeerConnection
 
-from .client import BINDING, RELAYED, client
+from .client import BINDING, RELAYED, Client, client
 from .conftest import credentials, serving
 
 WITHIN = 20
@@ -57,6 +57,17 @@ async def relayed(a, b, datagrams: int, family: int) -> None:
         assert await asyncio.wait_for(b.data.get(), WITHIN) == (0x4000, b"there %d" % number)
         b.send_channel(0x4000, b"back %d" % number)
         assert await asyncio.wait_for(a.data.get(), WITHIN) == (0x4000, b"back %d" % number)
+
+
+@pytest.fixture
+def stun_request():
+    """Make a Binding request of this user, signed by nobody who knows the password."""
+
+    def make(username: str) -> bytes:
+        one = Client(username, "guess", b"", b"none")
+        return one.message(BINDING)[0]
+
+    return make
 
 
 def sockets_on(port: int) -> int:
@@ -148,6 +159,36 @@ async def test_what_is_nobodys_is_counted_by_the_server():
             assert (await junk.ask(BINDING, signed=False)).error == 0
             assert server.counters()["discarded"] >= 255
             assert engine.datagrams_discarded == 0
+
+
+async def test_junk_of_every_kind_disturbs_neither(stun_request):
+    """First bytes of each protocol, and what names a connection that there is, with a wrong key."""
+    with serving() as server:
+        here = server.addresses[0]
+        async with (
+            Engine(turn=server, threads=2) as engine,
+            PeerConnection(engine=engine) as hub,
+            PeerConnection() as far,
+            channel(hub, far) as (mine, theirs),
+            client(here, *credentials("one")) as a,
+            client(here, *credentials("two")) as b,
+            client(here) as junk,
+        ):
+            offer = await hub.create_offer(ice_restart=True)
+            await hub.set_answer(await far.accept(offer))
+            known = re.findall(r"a=ice-ufrag:(\S+)", offer.sdp)[0]
+            kinds = [bytes([first]) + os.urandom(99) for first in range(256)]
+            kinds += [stun_request(f"{name}:here") for name in (known, "nobody")]
+            flowing = asyncio.gather(relayed(a, b, 60, 1), carried(mine, theirs, 60))
+            while not flowing.done():
+                for datagram in kinds:
+                    junk.transport.sendto(datagram)
+                await asyncio.sleep(0)
+            await flowing
+            assert server.counters()["discarded"] > 500
+            report = await hub.stats()
+            assert report["T"]["datagramsDiscarded"] > 0, "what named it, and nothing else"
+            assert hub.connection_state == far.connection_state == "connected"
 
 
 async def test_one_engine_at_a_time():

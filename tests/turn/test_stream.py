@@ -217,6 +217,28 @@ async def test_a_half_message_is_not_waited_for(house):
     writer.close()
 
 
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "half a handshake"])
+async def test_who_does_not_come_as_far_as_a_message_is_not_waited_for(certificate, said):
+    """And who has shaken hands, but then says nothing inside TLS, no longer than who says nothing at all."""
+    (chain, key), authority = certificate
+    with serving() as server:
+        door = _native.Door("127.0.0.1", 0, cert=chain, key=key, turn=server, handshake_timeout=0.5)
+        trust = ssl.create_default_context(cadata=authority)
+        try:
+            half, writer = await asyncio.open_connection(*door.addresses[0])
+            writer.write(said)
+            whole, greeted = await asyncio.open_connection(
+                *door.addresses[0], ssl=trust, server_hostname="localhost"
+            )
+            for reader, end in ((half, writer), (whole, greeted)):
+                assert await cut(reader)
+                end.close()
+            assert door.counters()["expired"] == 2
+            assert server.counters()["streams"] == 0
+        finally:
+            door.close()
+
+
 class Heard(asyncio.DatagramProtocol):
     """Counts what comes."""
 
