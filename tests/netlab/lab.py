@@ -98,6 +98,7 @@ class Place:
     Attributes:
         address: its address, as it sees it.
         addresses: all of them; a public place has one of each family, IPv4 first.
+        outside: the IPv4 address that the others see of it, before it moves.
     """
 
     def __init__(self, lab: Lab, name: str, number: int, nat: str, way: Way, *, ipv6: bool) -> None:
@@ -106,7 +107,7 @@ class Place:
         self._router: Namespace | None = None  # a public place has none
         self._closing = ExitStack()
         self._here = self._namespace()
-        outer = f"{PUBLIC}.{number}"
+        self.outside = outer = f"{PUBLIC}.{number}"
         if not nat and not ipv6:
             lab.plug(self._here, f"{outer}/24", f"{PUBLIC6}:{number}/64")
             self.address = outer

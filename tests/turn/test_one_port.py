@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
+from plait import _native
 from plait.rtc import Engine, IceServer, PeerConnection
 
 from .client import BINDING, RELAYED, Client, client
@@ -113,10 +114,13 @@ async def test_connections_and_relays_share_a_port(listen, address, threads):
     assert sockets_on(port) == 0
 
 
-async def test_a_relay_reaches_the_hubs_own_port_and_nothing_else_beside_it():
-    with serving(allow=[]) as server:
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_by_a_relay_of_the_hub_one_reaches_the_hubs_own_connections(transport):
+    """Over TCP it is all that a viewer needs who gets out to the hub's TCP port alone."""
+    with serving(allow=[]) as server, closing(_native.Door("127.0.0.1", 0, turn=server)) as door:
         username, password = credentials("viewer")
-        own = IceServer(f"turn:127.0.0.1:{server.addresses[0][1]}?transport=udp", username, password)
+        port = (door if transport == "tcp" else server).addresses[0][1]
+        own = IceServer(f"turn:127.0.0.1:{port}?transport={transport}", username, password)
         async with (
             Engine(turn=server) as engine,
             PeerConnection(engine=engine) as hub,
