@@ -15,8 +15,8 @@ use crate::reach::RELAY_KEYS;
 /// window closes; below, they flow again.
 const HOLD_ABOVE: usize = 8 << 20;
 pub const RESUME_BELOW: usize = 2 << 20;
-/// Held packets; more than a full window (1 MiB), so that only duplicates are lost.
-const MOST_HELD: usize = 2 << 20;
+/// Held packets; more than a full window (4 MiB), so that only duplicates are lost.
+const MOST_HELD: usize = 6 << 20;
 /// SCTP packets that str0m takes in before it is asked what follows from them: one acknowledgement, one
 /// look at every timer. DTLS keeps 30 at most.
 const TOGETHER: usize = 16;

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use str0m::Rtc;
 use str0m::channel::{ChannelConfig, ChannelId};
 
+use crate::window;
+
 /// Bytes that one channel may hold unsent and unacknowledged; beyond it `send` is refused.
 pub const MOST_BUFFERED: u64 = 64 << 20;
 
@@ -21,6 +23,9 @@ pub struct Gauge {
     /// Somebody waits until the buffered amount is at most `low`.
     pub waiting: AtomicBool,
     pub low: AtomicUsize,
+    /// Above so many bytes on their way `send` waits, down to so many; `Window` says how many.
+    pub high_water: AtomicUsize,
+    pub low_water: AtomicUsize,
     pub messages_sent: AtomicU64,
     pub bytes_sent: AtomicU64,
     pub messages_received: AtomicU64,
@@ -29,7 +34,12 @@ pub struct Gauge {
 
 impl Gauge {
     pub fn new(key: u64) -> Self {
-        Self { key, ..Self::default() }
+        Self {
+            key,
+            high_water: AtomicUsize::new(window::LEAST),
+            low_water: AtomicUsize::new(window::STEP),
+            ..Self::default()
+        }
     }
 
     /// Bytes handed over by `send` that the far end has not acknowledged.

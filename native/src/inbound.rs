@@ -184,11 +184,31 @@ impl Peer {
                 self.drain();
             }
         }
+        let mut acknowledged = 0;
         for key in busy {
             let (Some(rtc), Some(channel)) = (&mut self.rtc, self.channels.get_mut(&key)) else { continue };
-            if channel.measure(rtc) {
+            let before = channel.gauge.released.load(Relaxed);
+            let low = channel.measure(rtc);
+            acknowledged += channel.gauge.released.load(Relaxed).saturating_sub(before);
+            if low {
                 self.tell(Event::ChannelLow { key });
             }
+        }
+        self.fit_window(acknowledged, now);
+    }
+
+    /// Lets as much be on its way as the path is seen to hold.
+    fn fit_window(&mut self, acknowledged: u64, now: Instant) {
+        let round_trip = self.selected.and_then(|(local, remote)| self.pairs.least_round_trip(local, remote));
+        if !self.window.note(acknowledged, round_trip, now) {
+            return;
+        }
+        if let Some(rtc) = &mut self.rtc {
+            rtc.direct_api().set_sctp_max_buffered_amount(self.window.room);
+        }
+        for channel in self.channels.values() {
+            channel.gauge.high_water.store(self.window.room, Relaxed);
+            channel.gauge.low_water.store(self.window.low, Relaxed);
         }
     }
 }

@@ -39,6 +39,7 @@ mod stats;
 mod stun;
 mod threads;
 mod turn;
+mod window;
 
 use pyo3::prelude::*;
 

@@ -16,6 +16,7 @@ use crate::handshake;
 use crate::media::{self, Media};
 use crate::peer::Peer;
 use crate::sdp;
+use crate::window;
 
 /// A check that is not answered goes again after 100 ms, then twice as long each time up to `CHECK_EVERY`: the first are
 /// often dropped by a NAT that has not sent yet. libwebrtc repeats them every 48 ms until a pair works.
@@ -25,8 +26,6 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// About 20 s of checks before a pair is given up.
 const CHECKS: usize = 22;
 const STATS_EVERY: Duration = Duration::from_secs(1);
-/// Unacknowledged channel bytes inside SCTP, and so the most that one round trip carries.
-const SCTP_BUFFER: usize = 1 << 20;
 /// The longest message that we take; told in SDP.
 pub const MAX_MESSAGE: u32 = 256 << 10;
 /// Candidates kept until the remote description is there, and remote candidates used at all.
@@ -207,7 +206,7 @@ impl Peer {
             .set_crypto_provider(handshake::provider())
             .set_dtls_cert(self.config.certificate.clone())
             .set_stats_interval(Some(STATS_EVERY))
-            .set_sctp_max_buffered_amount(SCTP_BUFFER)
+            .set_sctp_max_buffered_amount(window::LEAST)
             .set_sctp_max_message_size(MAX_MESSAGE)
             .set_dtls_version(DtlsVersion::Auto)
             .set_snap_enabled(true);

@@ -19,6 +19,8 @@ pub struct Pair {
     pub responses_sent: u64,
     /// Of the last answered check.
     pub round_trip: Option<Duration>,
+    /// The shortest so far: of the path without a queue.
+    pub least_round_trip: Option<Duration>,
     asked: Option<([u8; 12], Instant)>,
     last_asked: Option<Instant>,
 }
@@ -62,6 +64,11 @@ impl Pairs {
         self.0.iter()
     }
 
+    /// The shortest round trip of a pair's checks; None before the first.
+    pub fn least_round_trip(&self, local: SocketAddr, remote: SocketAddr) -> Option<Duration> {
+        self.0.iter().find(|pair| pair.local == local && pair.remote == remote)?.least_round_trip
+    }
+
     /// An ICE restart: what was tried before is of no interest any more.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -82,6 +89,7 @@ impl Pairs {
                 requests_received: 0,
                 responses_sent: 0,
                 round_trip: None,
+                least_round_trip: None,
                 asked: None,
                 last_asked: None,
             });
@@ -115,7 +123,10 @@ impl Pairs {
             Class::Response => {
                 pair.responses_received += 1;
                 if let Some((_, at)) = pair.asked.take_if(|(asked, _)| *asked == id) {
-                    pair.round_trip = Some(now.saturating_duration_since(at));
+                    let round_trip = now.saturating_duration_since(at);
+                    pair.round_trip = Some(round_trip);
+                    pair.least_round_trip =
+                        Some(pair.least_round_trip.map_or(round_trip, |least| least.min(round_trip)));
                 }
             }
             Class::Other => {}

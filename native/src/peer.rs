@@ -25,6 +25,7 @@ use crate::negotiate::Pending;
 use crate::net::Socket;
 use crate::pairs::Pairs;
 use crate::reach::Reach;
+use crate::window::Window;
 
 /// Sockets of one peer have poller keys from `id * KEYS`.
 pub const KEYS: usize = 64;
@@ -106,6 +107,7 @@ pub struct Peer {
     pub channels: HashMap<u64, Channel>,
     pub channel_keys: HashMap<ChannelId, u64>,
     pub next_remote_key: u64,
+    pub window: Window,
     pub media: Vec<Media>,
     /// Where checks with our credentials came from.
     pub sources: Vec<SocketAddr>,
@@ -156,6 +158,7 @@ impl Peer {
             channels: HashMap::new(),
             channel_keys: HashMap::new(),
             next_remote_key: 1 << 32,
+            window: Window::new(now),
             media: Vec::new(),
             sources: Vec::new(),
             selected: None,

@@ -200,6 +200,13 @@ class Channel:
     def buffered_amount(self) -> int:
         """Bytes handed over and not acknowledged by the far end."""
 
+    @property
+    def high_water(self) -> int:
+        """Bytes on their way above which a sender should wait: 1 MiB, more over a path that holds more."""
+    @property
+    def low_water(self) -> int:
+        """And at which it should go on."""
+
     def send(self, data: bytes, binary: bool, /) -> int:
         """Queue a message and return the buffered amount after it; BufferError above 64 MiB."""
 

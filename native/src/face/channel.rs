@@ -33,6 +33,18 @@ impl Channel {
         self.gauge.buffered()
     }
 
+    /// Bytes on their way above which a sender should wait: 1 MiB, and more over a path that holds more.
+    #[getter]
+    fn high_water(&self) -> usize {
+        self.gauge.high_water.load(Relaxed)
+    }
+
+    /// And at which it should go on.
+    #[getter]
+    fn low_water(&self) -> usize {
+        self.gauge.low_water.load(Relaxed)
+    }
+
     /// Queues a message and returns the buffered amount after it. BufferError if far too much waits.
     fn send(&self, data: &[u8], binary: bool) -> PyResult<u64> {
         let buffered = self.gauge.buffered() + data.len() as u64;

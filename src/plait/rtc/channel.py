@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from plait import _native
 
-# `send` waits while more than HIGH bytes are on their way, until it is LOW.
-HIGH_WATER = 1 << 20
 LOW_WATER = 256 << 10
 
 
@@ -107,8 +105,9 @@ class DataChannel:
     async def send(self, data: bytes | bytearray | memoryview | str) -> None:
         """Send a message; a str arrives as a str, anything else as bytes.
 
-        Waits while the buffered amount is above the high-water mark (1 MiB), so that a sender goes as
-        fast as the path does. The message itself is on its way before this waits.
+        Waits while the buffered amount is above the high-water mark (1 MiB; up to 4 MiB over a long fast
+        path, which holds as much), so that a sender goes as fast as the path does. The message itself is on
+        its way before this waits.
 
         Raises:
             ChannelClosed: the channel is not open (any more).
@@ -116,8 +115,8 @@ class DataChannel:
         """
         if self.ready_state != "open":
             await self.opened()
-        if self.send_nowait(data) > HIGH_WATER:
-            await self.drain()
+        if self.send_nowait(data) > self._native.high_water:
+            await self.drain(self._native.low_water)
 
     def send_nowait(self, data: bytes | bytearray | memoryview | str) -> int:
         """Send without waiting, and return the buffered amount in bytes, this message included.

@@ -157,12 +157,14 @@ class Transceiver:
         """
         if not self.mid or self.current_direction is None:
             return False
-        known = frame.codec.upper() in map(str.upper, self.codecs) if frame.codec else self.codecs
-        if not known:
+        if frame.codec not in self.codecs and not self._takes(frame.codec):
             raise NoCommonCodec((frame.codec,) if frame.codec else self.wanted or ("any",), self.theirs)
         if not self.sends:
             return False
         return self._owner.send_frame(self.mid, frame)
+
+    def _takes(self, codec: str) -> bool:
+        return codec.upper() in map(str.upper, self.codecs) if codec else bool(self.codecs)
 
     def request_keyframe(self) -> None:
         """Ask the far end for a keyframe (PLI, or FIR where only that was negotiated)."""

@@ -948,6 +948,8 @@ pub struct Rtc {
     remote_fingerprint: Option<Fingerprint>,
     remote_addrs: Vec<SocketAddr>,
     send_addr: Option<SendAddr>,
+    /// Plait: what went out last was media or RTCP, and more may follow it.
+    media_flows: bool,
     need_init_time: bool,
     last_now: Instant,
     peer_bytes_rx: u64,
@@ -1325,6 +1327,7 @@ impl Rtc {
             remote_fingerprint: None,
             remote_addrs: vec![],
             send_addr: None,
+            media_flows: false,
             need_init_time: true,
             last_now: start,
             peer_bytes_rx: 0,
@@ -1677,6 +1680,21 @@ impl Rtc {
             }
         }
 
+        // Plait: so do the packets of one frame after the first.
+        if self.media_flows {
+            if let Some(send) = &self.send_addr {
+                if let Some(contents) = self.session.poll_datagram(self.last_now) {
+                    return Ok(Some(Output::Transmit(net::Transmit {
+                        proto: send.proto,
+                        source: send.source,
+                        destination: send.destination,
+                        contents,
+                    })));
+                }
+            }
+            self.media_flows = false;
+        }
+
         while let Some(e) = self.ice.poll_event() {
             match e {
                 IceAgentEvent::IceRestart(_) => {
@@ -1939,11 +1957,12 @@ impl Rtc {
 
         if let Some(send) = &self.send_addr {
             // These can only be sent after we got an ICE connection.
-            let datagram = None
-                .or_else(|| self.dtls.poll_packet())
-                .or_else(|| self.session.poll_datagram(self.last_now));
+            let datagram = self.dtls.poll_packet();
+            let of_dtls = datagram.is_some();
+            let datagram = datagram.or_else(|| self.session.poll_datagram(self.last_now));
 
             if let Some(contents) = datagram {
+                self.media_flows = !of_dtls;
                 let t = net::Transmit {
                     proto: send.proto,
                     source: send.source,

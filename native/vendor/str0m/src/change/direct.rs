@@ -187,6 +187,11 @@ impl<'a> DirectApi<'a> {
         rtc.chan.close_channel(channel_id, &mut rtc.sctp);
     }
 
+    /// Plait: `RtcConfig::set_sctp_max_buffered_amount`, at any time.
+    pub fn set_sctp_max_buffered_amount(&mut self, bytes: usize) {
+        self.rtc.sctp.set_max_buffered_amount(bytes);
+    }
+
     /// Set whether to enable ice-lite.
     pub fn set_ice_lite(&mut self, ice_lite: bool) {
         self.rtc.ice.set_ice_lite(ice_lite);
