@@ -23,6 +23,7 @@ export { type ChannelOptions, Link, type Move } from "./link/link.ts";
 export type { LinkOptions } from "./link/open.ts";
 export { answersDirectly, wayOf } from "./link/way.ts";
 export type { Json, Message, Problem } from "./messages.ts";
+export { type Pairing, pair, pairings, unpair } from "./pairing.ts";
 export { type MediaFigures, mediaOfStats, type Path, pathOf, type Reports } from "./path.ts";
 export { type Picture, Pictures } from "./pictures.ts";
 export type { RequestOptions } from "./requests.ts";

@@ -1,10 +1,11 @@
 import type { Thing } from "@plait/sdk";
-import { effect, useSignalEffect } from "@preact/signals";
+import { effect, untracked, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type UPlot from "uplot";
 import { formatValue } from "../model/format.ts";
 import type { PlannedProperty } from "../model/plan.ts";
 import { clock, view } from "../state/home.ts";
+import { presenceOf } from "../state/reach.ts";
 import { isDark } from "../state/theme.ts";
 import { make } from "./plot.ts";
 import { type Columns, Series } from "./series.ts";
@@ -32,7 +33,7 @@ export function Chart({ thing, property, window, bare = false }: ChartProps) {
   const now = (): number => home?.now() ?? Date.now();
   const drawAll = (target: UPlot, columns: Columns): void => {
     // What a device said holds until it says something else, as long as it is there.
-    const online = thing.presence.value.state === "online";
+    const online = untracked(() => presenceOf(thing)) === "online";
     const said = thing.values.value[property.name]?.value;
     const shown = online ? hold(columns, said, now(), window) : columns;
     draw(target, shown, now(), spanOf(columns.times, now(), window, bare));

@@ -1,8 +1,9 @@
 import type { DataSchema, Thing } from "@plait/sdk";
 import { formatRtt, formatValue } from "../model/format.ts";
 import type { PlannedProperty } from "../model/plan.ts";
+import { whyNotSet } from "../model/reach.ts";
 import { signalOf } from "../state/bridge.ts";
-import { useReach } from "../state/reach.ts";
+import { waysTo } from "../state/reach.ts";
 import { useWrite, type WriteState } from "../state/write.ts";
 import { Field } from "./field.tsx";
 import { Select } from "./select.tsx";
@@ -57,7 +58,7 @@ export function PropertyControl({
   const [state, onWrite] = write ?? own;
   const value = useValue(thing, property.name);
   const { control, schema } = property;
-  const { why } = useReach(thing);
+  const why = whyNotSet(waysTo(thing));
   const props: ControlProps = {
     value,
     label: property.title,

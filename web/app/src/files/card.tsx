@@ -1,8 +1,9 @@
 import { filesOf, type Thing } from "@plait/sdk";
 import { ArrowDownToLine, ArrowUpFromLine, Download, Upload, X } from "lucide";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { whyNotSet } from "../model/reach.ts";
 import { signalOf } from "../state/bridge.ts";
-import { useReach } from "../state/reach.ts";
+import { waysTo } from "../state/reach.ts";
 import { Icon } from "../ui/icon.tsx";
 import { type Exchange, exchangeOf } from "./exchange.ts";
 import type { Transfer } from "./transfer.ts";
@@ -42,7 +43,7 @@ export function FilesCard({ thing }: { thing: Thing }) {
 function Drop({ thing, exchange }: { thing: Thing; exchange: Exchange }) {
   const [over, setOver] = useState(false);
   const input = useRef<HTMLInputElement>(null);
-  const { why } = useReach(thing);
+  const why = whyNotSet(waysTo(thing));
   return (
     <label
       class="drop"

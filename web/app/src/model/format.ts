@@ -148,3 +148,14 @@ export function formatAgo(time: number, now: number): string {
   }
   return seconds < 3600 ? `${Math.round(seconds / 60)} min ago` : formatTime(new Date(time), new Date(now));
 }
+
+/** Return seconds as the largest unit that divides them: "24 h", "90 min", "7 d" of two days and more. */
+export function formatDuration(seconds: number): string {
+  const units = [
+    [86_400, "d", 172_800],
+    [3_600, "h", 3_600],
+    [60, "min", 60],
+  ] as const;
+  const fits = units.find(([size, , least]) => seconds >= least && seconds % size === 0);
+  return fits === undefined ? `${seconds} s` : `${seconds / fits[0]} ${fits[1]}`;
+}

@@ -13,12 +13,13 @@ import {
   propertiesOf,
   titleOf,
 } from "../model/plan.ts";
+import { whyNotSet } from "../model/reach.ts";
 import { symbolOf } from "../model/units.ts";
 import { signalOf } from "../state/bridge.ts";
 import { type SharedCall, useCall } from "../state/calls.ts";
 import { feedOf, live } from "../state/home.ts";
 import { useLink } from "../state/links.ts";
-import { usePresence, useReach } from "../state/reach.ts";
+import { presenceOf, waysTo } from "../state/reach.ts";
 import { ActionForm } from "../tile/form.tsx";
 import { Row } from "../tile/tile.tsx";
 import { LiveVideo } from "../tile/video.tsx";
@@ -26,6 +27,7 @@ import { Icon } from "../ui/icon.tsx";
 import { useLazy } from "../ui/lazy.ts";
 import { PathWhy, ThingPath } from "../ui/path-badge.tsx";
 import { PresenceLine } from "../ui/presence.tsx";
+import { Pairs } from "./pairs.tsx";
 
 /** Everything about one thing. */
 export function DevicePage({ home, id }: { home: Home; id: string }) {
@@ -34,7 +36,7 @@ export function DevicePage({ home, id }: { home: Home; id: string }) {
   if (!signalOf(home.ready).value) {
     return <main class="device" aria-busy="true" />;
   }
-  return thing === undefined ? <NoSuchThing id={id} /> : <Device thing={thing} />;
+  return thing === undefined ? <NoSuchThing id={id} /> : <Device home={home} thing={thing} />;
 }
 
 function NoSuchThing({ id }: { id: string }) {
@@ -52,10 +54,10 @@ function NoSuchThing({ id }: { id: string }) {
   );
 }
 
-function Device({ thing }: { thing: Thing }) {
+function Device({ home, thing }: { home: Home; thing: Thing }) {
   const description = signalOf(thing.description).value;
-  const state = usePresence(thing);
-  const { why } = useReach(thing);
+  const state = presenceOf(thing);
+  const why = whyNotSet(waysTo(thing));
   const camera = isCamera(description);
   const properties = propertiesOf(description);
   const readings = properties.filter(({ control }) => control.kind === "reading");
@@ -134,6 +136,7 @@ function Device({ thing }: { thing: Thing }) {
           {description.events !== undefined && Object.keys(description.events).length > 0 && (
             <Feed thing={thing} />
           )}
+          <Pairs home={home} thing={thing} />
           <details class="card description">
             <summary>
               <h2>Thing Description</h2>

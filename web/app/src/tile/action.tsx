@@ -3,8 +3,9 @@ import { Check, Hourglass, LoaderCircle, Play } from "lucide";
 import { useState } from "preact/hooks";
 import { formatRtt } from "../model/format.ts";
 import type { PlannedAction } from "../model/plan.ts";
+import { whyNotRun } from "../model/reach.ts";
 import { say, tellError } from "../state/notices.ts";
-import { useActionReach } from "../state/reach.ts";
+import { waysTo } from "../state/reach.ts";
 import { linkTo } from "../state/route.ts";
 import { Icon } from "../ui/icon.tsx";
 
@@ -54,7 +55,7 @@ export function ActionIcon({ state, waits }: { state: ActionState; waits: boolea
 /** An action on a tile: runs at once where nothing has to be filled in, else leads to its form. */
 export function ActionButton({ thing, planned }: { thing: Thing; planned: PlannedAction }) {
   const [state, run] = useAction(thing, planned);
-  const { why } = useActionReach(thing, planned.action);
+  const why = whyNotRun(waysTo(thing), planned.action);
   if (!planned.immediate) {
     return (
       <a class="button small" href={linkTo(thing.id)} data-action={planned.name}>

@@ -3,8 +3,9 @@ import { useId, useState } from "preact/hooks";
 import { initialOf, inputFor, parseInput } from "../model/control.ts";
 import { formatRtt, formatValue, humanize } from "../model/format.ts";
 import type { PlannedAction } from "../model/plan.ts";
+import { whyNotRun } from "../model/reach.ts";
 import { symbolOf } from "../model/units.ts";
-import { useActionReach } from "../state/reach.ts";
+import { waysTo } from "../state/reach.ts";
 import { ActionIcon, useAction } from "./action.tsx";
 
 type Fields = Readonly<Record<string, DataSchema>>;
@@ -62,7 +63,7 @@ export function ActionForm({ thing, planned }: { thing: Thing; planned: PlannedA
   const [draft, setDraft] = useState(() => draftOf(fields));
   const [problems, setProblems] = useState<Readonly<Record<string, string>>>({});
   const [state, run] = useAction(thing, planned);
-  const { why } = useActionReach(thing, action);
+  const why = whyNotRun(waysTo(thing), action);
   const reason = useId();
   return (
     <form

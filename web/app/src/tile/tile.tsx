@@ -5,11 +5,12 @@ import { Confirmation, PropertyControl, useValue } from "../controls/control.tsx
 import { formatAgo, formatNumber, formatState, formatValue, isPower } from "../model/format.ts";
 import { glyphFor } from "../model/glyph.ts";
 import { isWorthALink, type PlannedProperty, planTile, type TilePlan, titleOf } from "../model/plan.ts";
+import { whyNotSet } from "../model/reach.ts";
 import { symbolOf } from "../model/units.ts";
 import { signalOf } from "../state/bridge.ts";
 import { clock, feedOf, live } from "../state/home.ts";
 import { useLink } from "../state/links.ts";
-import { usePresence, useReach } from "../state/reach.ts";
+import { presenceOf, waysTo } from "../state/reach.ts";
 import { linkTo } from "../state/route.ts";
 import { useWrite } from "../state/write.ts";
 import { Icon } from "../ui/icon.tsx";
@@ -27,7 +28,7 @@ const loadChart = async () => (await import("../chart/chart.tsx")).Chart;
 
 export function Tile({ thing }: { thing: Thing }) {
   const description = signalOf(thing.description).value;
-  const state = usePresence(thing);
+  const state = presenceOf(thing);
   const plan = planTile(description);
   const { primary } = plan;
   const on =
@@ -86,7 +87,7 @@ export function Tile({ thing }: { thing: Thing }) {
 
 /** While the hub is away: what on this tile waits for it, and why. */
 function Waiting({ thing, plan }: { thing: Thing; plan: TilePlan }) {
-  const { why } = useReach(thing);
+  const why = whyNotSet(waysTo(thing));
   const waiting = plan.actions.filter(({ action }) => !mayRunTwice(action));
   const settable = [plan.primary, ...plan.others].some(
     (property) => property !== undefined && property.schema.readOnly !== true,
@@ -173,7 +174,7 @@ export function Row({ thing, property }: { thing: Thing; property: PlannedProper
       class="row"
       data-prop={property.name}
       data-control={property.control.kind}
-      data-off={useReach(thing).why !== undefined || undefined}
+      data-off={whyNotSet(waysTo(thing)) !== undefined || undefined}
     >
       <span class="row-title" title={property.schema.description}>
         {property.title}
