@@ -17,6 +17,7 @@ import msgspec
 import picows
 from picows import WSListener, WSMsgType
 
+from plait.transport import deflate
 from plait.transport.base import TransportClosed
 from plait.transport.network import has_address
 from plait.wire.errors import Forbidden, Problem, Unauthorized
@@ -42,6 +43,8 @@ DIAL_WITHIN: Final = 5.0
 CLOSE_WITHIN: Final = 2.0
 """Seconds within which the far end must answer our close frame before the socket is cut."""
 
+_EXTENSIONS: Final = "Sec-WebSocket-Extensions"
+
 _TEXT_OF: Final = {SUBPROTOCOL_JSON: True, SUBPROTOCOL_MSGPACK: False}
 
 # RFC 6455, section 7.4.1
@@ -57,12 +60,17 @@ class WebSocketTransport(WSListener):
     """
 
     __slots__ = (
-        *("_closing", "_cut", "_fragments", "_on_open", "_paused", "_type", "_ws"),
+        *("_closing", "_cut", "_deflates", "_fragments", "_inflates", "_on_open", "_paused", "_type", "_ws"),
         *("authority", "on_close", "on_message", "on_writable", "opened", "peer", "text"),
     )
 
     def __init__(
-        self, *, text: bool, on_open: Callable[[WebSocketTransport], None], authority: str = ""
+        self,
+        *,
+        text: bool,
+        on_open: Callable[[WebSocketTransport], None],
+        authority: str = "",
+        deflates: bool = False,
     ) -> None:
         """Make one end.
 
@@ -70,6 +78,7 @@ class WebSocketTransport(WSListener):
             text: what the subprotocol says; a frame of the other kind closes with 1003.
             on_open: called once the handshake is done, to set the callbacks before anything arrives.
             authority: see `Transport`.
+            deflates: permessage-deflate is agreed on, as `deflate` has it.
         """
         self.text = text
         self.peer = ""
@@ -83,6 +92,8 @@ class WebSocketTransport(WSListener):
         self._ws: picows.WSTransport
         self._closing = False  # no message goes out or comes in any more
         self._fragments: bytearray | None = None
+        self._deflates = deflates
+        self._inflates = False  # the message in fragments is deflated
         self._paused: asyncio.Future[None] | None = None
         self._cut: asyncio.TimerHandle | None = None
 
@@ -96,7 +107,10 @@ class WebSocketTransport(WSListener):
         """
         if self._closing or self._ws.is_close_frame_sent:
             raise TransportClosed("The WebSocket is closed")
-        self._ws.send(self._type, data)
+        if self._deflates and deflate.worth(data):
+            self._ws.send(self._type, deflate.deflate(data), rsv1=True)
+        else:
+            self._ws.send(self._type, data)
 
     @property
     def buffered(self) -> int:
@@ -149,7 +163,7 @@ class WebSocketTransport(WSListener):
             transport.disconnect()
         elif self._closing or transport.is_close_frame_sent or kind == WSMsgType.PONG:
             pass  # picows hands over even the frame that it has just refused as too big
-        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+        elif (frame.rsv1 and not self._may_inflate(frame)) or frame.rsv2 or frame.rsv3:
             self.close(_PROTOCOL_ERROR, "reserved bits are set")
         elif kind == WSMsgType.CONTINUATION:
             self._continue(frame)
@@ -158,8 +172,9 @@ class WebSocketTransport(WSListener):
         elif kind != self._type:
             self.close(_WRONG_TYPE, f"{'text' if self.text else 'binary'} frames only")
         elif frame.fin:
-            self.on_message(frame.get_payload_as_bytes())
+            self._hand_on(frame.get_payload_as_bytes(), inflates=frame.rsv1)
         else:
+            self._inflates = frame.rsv1
             self._fragments = bytearray(frame.get_payload_as_memoryview())
 
     def _continue(self, frame: picows.WSFrame) -> None:
@@ -172,7 +187,24 @@ class WebSocketTransport(WSListener):
             self._fragments += frame.get_payload_as_memoryview()
             if frame.fin:
                 message, self._fragments = bytes(self._fragments), None
-                self.on_message(message)
+                self._hand_on(message, inflates=self._inflates)
+
+    def _may_inflate(self, frame: picows.WSFrame) -> bool:
+        return self._deflates and frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY)
+
+    def _hand_on(self, message: bytes, *, inflates: bool) -> None:
+        if not inflates:
+            self.on_message(message)
+            return
+        try:
+            inflated = deflate.inflate(message, MAX_FRAME)
+        except ValueError as error:
+            self.close(_PROTOCOL_ERROR, str(error))
+            return
+        if inflated is None:
+            self.close(_TOO_BIG, f"over {MAX_FRAME} bytes")
+        else:
+            self.on_message(inflated)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         """Tell the owner how it ended: by whose close frame, or without one."""
@@ -216,11 +248,16 @@ def accept(
         known = f"Offer one of the subprotocols {', '.join(_TEXT_OF)}".encode()
         refusal = picows.WSUpgradeResponse.create_error_response(HTTPStatus.BAD_REQUEST, known)
         return picows.WSUpgradeResponseWithListener(refusal, None)
-    response = picows.WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": chosen})
+    deflates = deflate.offered(",".join(request.headers.getall(_EXTENSIONS, ())))
+    agreed = {_EXTENSIONS: deflate.OFFER} if deflates else {}
+    response = picows.WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": chosen, **agreed})
     return picows.WSUpgradeResponseWithListener(
         response,
         WebSocketTransport(
-            text=_TEXT_OF[chosen], on_open=on_open, authority=str(request.headers.get("Host", ""))
+            text=_TEXT_OF[chosen],
+            on_open=on_open,
+            authority=str(request.headers.get("Host", "")),
+            deflates=deflates,
         ),
     )
 
@@ -255,7 +292,7 @@ async def connect(
         OSError: it could not be reached; or not in time, or TLS failed (`ssl.SSLError`).
         ValueError: the URL, the token or the cookie cannot be sent.
     """
-    headers = {"Sec-WebSocket-Protocol": ", ".join(subprotocols)}
+    headers = {"Sec-WebSocket-Protocol": ", ".join(subprotocols), _EXTENSIONS: deflate.OFFER}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     if cookie is not None:
@@ -267,7 +304,12 @@ async def connect(
         chosen = response.headers.get("Sec-WebSocket-Protocol")
         if chosen not in subprotocols or chosen not in _TEXT_OF:
             raise TransportClosed(f"{url} speaks no protocol of ours (its answer: {chosen})")
-        return WebSocketTransport(text=_TEXT_OF[chosen], on_open=on_open or _ignore)
+        extensions = response.headers.get(_EXTENSIONS)
+        if extensions and not deflate.offered(extensions):
+            raise TransportClosed(f"{url} answers with an extension that was not offered: {extensions}")
+        return WebSocketTransport(
+            text=_TEXT_OF[chosen], on_open=on_open or _ignore, deflates=bool(extensions)
+        )
 
     try:
         async with asyncio.timeout(DIAL_WITHIN):

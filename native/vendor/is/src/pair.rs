@@ -481,7 +481,8 @@ impl CandidatePair {
     pub fn trigger_check(&mut self, now: Instant) {
         let fresh = |last: Instant| now.saturating_duration_since(last) < TRIGGERED_APART;
         if self.state != CheckState::Succeeded && !self.last_attempt_time().is_some_and(fresh) {
-            self.cached_next_attempt_time = Some(now);
+            // Before all others that are due, as a nomination is.
+            self.cached_next_attempt_time = now.checked_sub(Duration::from_secs(60)).or(Some(now));
         }
     }
 
