@@ -118,3 +118,16 @@ async def _until(condition, within=20.0):
 def until():
     """Wait until a condition holds."""
     return _until
+
+
+@pytest.fixture(scope="session")
+def noise():
+    """Make pictures that are hard to encode, 320x240."""
+
+    def make(count):
+        random = np.random.default_rng(1)
+        for _ in range(count):
+            picture = random.integers(100, 140, (360, 320), dtype=np.uint8)
+            yield av.VideoFrame.from_ndarray(picture, format="yuv420p")
+
+    return make

@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 
+from plait.media.capacity import Capacity, Report, judge
 from plait.media.errors import (
     NotAVideo,
     SourceBroken,
@@ -22,9 +23,11 @@ STREET = str(files("plait.media") / "clips" / "street.mp4")
 
 __all__ = [
     "STREET",
+    "Capacity",
     "Fanout",
     "Location",
     "NotAVideo",
+    "Report",
     "Source",
     "SourceBroken",
     "SourceBusy",
@@ -35,4 +38,5 @@ __all__ = [
     "SourceUnreachable",
     "Stills",
     "Viewer",
+    "judge",
 ]

@@ -32,6 +32,14 @@ def kinds(data: bytes) -> list[int]:
     return [data[match.end()] & 0x1F for match in _START.finditer(data) if match.end() < len(data)]
 
 
+def disposable(data: bytes) -> bool:
+    """Tell whether no other picture refers to this one: its first slice's nal_ref_idc is 0 (7.4.1)."""
+    for match in _START.finditer(data):
+        if match.end() < len(data) and 1 <= (header := data[match.end()]) & 0x1F <= IDR:
+            return header & 0x60 == 0
+    return False
+
+
 def sets_in(data: bytes) -> bytes:
     """Return the SPS and PPS of a byte stream, as a byte stream."""
     return b"".join(START_CODE + unit for unit in units(data) if unit and unit[0] & 0x1F in {SPS, PPS})

@@ -24,9 +24,17 @@ KEYFRAME_PAUSE: Final = 0.5
 _BITS_PER_PIXEL: Final = 0.1
 """Ceiling of the rate: 720p at 25/s comes to 2.3 Mbit/s, a usual figure for a camera."""
 
+_LEAST: Final = 50_000
+"""Bits a second: below, there is no picture to speak of."""
+
 
 class VideoEncoder:
-    """x264, constrained baseline, no B-frames, no look-ahead: each picture comes out at once."""
+    """x264, constrained baseline, no B-frames, no look-ahead: each picture comes out at once.
+
+    Attributes:
+        limit: bits a second that may come out, below the encoder's own ceiling; None for that. Any thread may
+            set it, and the next picture follows it.
+    """
 
     codec: Final = "H264"
 
@@ -34,8 +42,10 @@ class VideoEncoder:
         # 4:2:0 needs even sides.
         self.width, self.height = max(width & ~1, 2), max(height & ~1, 2)
         self.rate = rate
+        self.limit: float | None = None
         self._wanted_key = True
         self._last_key = 0.0
+        self._ceiling = 0
         self._context = self._open()
 
     def _open(self) -> VideoCodecContext:
@@ -45,7 +55,7 @@ class VideoEncoder:
         context.time_base = Fraction(1, 90_000)
         context.framerate = Fraction(self.rate).limit_denominator(1001)
         context.gop_size = max(1, round(self.rate * KEYFRAME_EVERY))
-        ceiling = max(200_000, round(self.width * self.height * self.rate * _BITS_PER_PIXEL))
+        self._ceiling = ceiling = self._wanted_ceiling()
         context.options = {
             "preset": "veryfast",
             "tune": "zerolatency",
@@ -58,12 +68,18 @@ class VideoEncoder:
         context.open()
         return context
 
+    def _wanted_ceiling(self) -> int:
+        own = max(200_000, round(self.width * self.height * self.rate * _BITS_PER_PIXEL))
+        return own if self.limit is None else max(_LEAST, min(own, round(self.limit)))
+
     def request_keyframe(self) -> None:
         """Make one of the next pictures a keyframe, at most one per `KEYFRAME_PAUSE`. Any thread may ask."""
         self._wanted_key = True
 
     def encode(self, frame: VideoFrame, timestamp: int) -> list[tuple[bytes, bool]]:
         """Encode a picture shown at RTP time `timestamp`; return access units, and whether each is a key."""
+        if self._wanted_ceiling() != self._ceiling:
+            self._context = self._open()  # which holds nothing back, and begins with a keyframe
         picture = frame.reformat(self.width, self.height, "yuv420p")
         picture.pts = timestamp
         picture.time_base = Fraction(1, 90_000)

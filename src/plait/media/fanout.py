@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from plait.media.group import LastGroup
+from plait.media.thinning import Thinning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,9 @@ REPLAY_PAUSE: Final = 1.0
 
 PATIENCE: Final = 2.0
 """Where the source's next keyframe comes within this many seconds, a viewer that lost its picture waits."""
+
+_SHARE: Final = 0.85
+"""Of what a path carries, for the picture: the rest is sound, headers and repairs."""
 
 
 class Sender(Protocol):
@@ -34,12 +38,14 @@ class Viewer:
     Attributes:
         sent: pictures handed to the engine.
         dropped: pictures that this viewer did not get since it was too slow, or waited for a keyframe.
+        thinning: what is left out since its path does not carry all of it.
     """
 
     def __init__(self, video: Sender | None, audio: Sender | None = None) -> None:
         self.sent = 0
         self.dropped = 0
         self.replayed_at = 0.0
+        self.thinning = Thinning()
         self._video = video
         self._audio = audio
         self._last: int | None = None
@@ -57,6 +63,8 @@ class Viewer:
             return
         if self._lost and not frame.keyframe:
             self.dropped += 1
+            return
+        if not self.thinning.passes(frame):
             return
         if self._last is not None and frame.timestamp <= self._last:
             # A replayed group may reach a few ticks beyond the live frame that follows it.
@@ -81,6 +89,7 @@ class Fanout:
         group: the last group of pictures.
         sent: pictures that the source gave, whoever watched.
         on_viewers: told of the number of viewers when it changes.
+        on_limited: told of the number of those who get less than all of it, when that may have changed.
     """
 
     def __init__(self, source: Source) -> None:
@@ -89,6 +98,7 @@ class Fanout:
         self.sent = 0
         self.viewers: set[Viewer] = set()
         self.on_viewers: Callable[[int], None] | None = None
+        self.on_limited: Callable[[int], None] | None = None
         source.on_frame = self._push
 
     def add(self, viewer: Viewer) -> None:
@@ -99,6 +109,7 @@ class Fanout:
             self.group.clear()
             self.source.request_keyframe()
         self.viewers.add(viewer)
+        self._fit_source()
         viewer.replay(self.group)
         self._told()
 
@@ -107,6 +118,7 @@ class Fanout:
         if viewer not in self.viewers:
             return
         self.viewers.discard(viewer)
+        self._fit_source()
         if not self.viewers:
             self.source.watch(False)
         self._told()
@@ -123,6 +135,22 @@ class Fanout:
         far = self.group.interval > PATIENCE or not self.group.interval
         if far and time.monotonic() - viewer.replayed_at >= REPLAY_PAUSE:
             viewer.replay(self.group)
+
+    def limit(self, viewer: Viewer, bits: float | None) -> None:
+        """Give a viewer no more than so many bits a second; None for all of it.
+
+        What is passed through is thinned for it. What is encoded here is encoded as the widest path of all
+        viewers has it, and thinned for the others.
+        """
+        viewer.thinning.bits = bits
+        self._fit_source()
+
+    def _fit_source(self) -> None:
+        limits = [viewer.thinning.bits for viewer in self.viewers]
+        bounds = [bits for bits in limits if bits is not None]
+        if self.on_limited is not None:
+            self.on_limited(len(bounds))
+        self.source.limit(max(bounds) * _SHARE if limits and len(bounds) == len(limits) else None)
 
     @property
     def _passthrough(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,8 @@ class LastGroup:
         self.size = 0
         self.interval = 0.0
         """Seconds between the last two keyframes; 0 until two were seen."""
+        self.rate = math.inf
+        """Bits a second of the last whole group; infinite until there was one."""
         self._frames: list[EncodedFrame] = []
         self._key: int | None = None
 
@@ -31,6 +34,8 @@ class LastGroup:
         if frame.keyframe:
             if self._key is not None:
                 self.interval = (frame.timestamp - self._key) / 90_000
+                if self._frames:
+                    self.rate = 8 * self.size / self.interval
             self._key = frame.timestamp
             self._frames = [frame]
             self.size = len(frame.data)

@@ -82,6 +82,7 @@ class Player:
         self.timeline = Timeline()
         self.must_encode = False
         self.encoder: VideoEncoder | None = None
+        self.limit: float | None = None
         self._opus: OpusEncoder | None = None
         self._epoch: float | None = None
         self._last = {"video": -1, "audio": -1}
@@ -279,6 +280,7 @@ class _Encoded:
         size = frame.width & ~1, frame.height & ~1
         if encoder is None or (encoder.width, encoder.height) != size:
             encoder = player.encoder = VideoEncoder(*size, self._info.rate or 25.0)
+        encoder.limit = player.limit
         placed = player.timeline.place(float(frame.pts * frame.time_base), self._length)
         for data, keyframe in encoder.encode(frame, round(placed * 90_000)):
             player.show(data, keyframe=keyframe, codec=encoder.codec, timestamp=round(placed * 90_000))

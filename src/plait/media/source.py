@@ -124,6 +124,13 @@ class Source:
         if self._player.encoder is not None:
             self._player.encoder.request_keyframe()
 
+    def limit(self, bits: float | None) -> None:
+        """Have no more encoded than so many bits a second (None: than its own ceiling).
+
+        What is passed through has its own rate.
+        """
+        self._player.limit = bits
+
     # The thread.
 
     def _run(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:

@@ -12,6 +12,7 @@ from msgspec import Meta
 from plait.media import Fanout, Source, SourceError, Stills, Viewer, profiles
 from plait.rtc import IceCandidate, IceServer, NegotiationError, PeerConnection, SessionDescription
 from plait.thing.affordances import event, prop
+from plait.thing.following import Following
 from plait.thing.kept.certificate import certificate_of
 from plait.thing.offers import Offers
 from plait.thing.thing import Thing
@@ -49,6 +50,9 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
     state: str = prop("opening", readonly=True, title="Source")
     problem: str = prop("", readonly=True, description="Why the source is not live; empty while it is.")
     viewers: Annotated[int, Meta(ge=0)] = prop(0, readonly=True)
+    limited: Annotated[int, Meta(ge=0)] = prop(
+        0, readonly=True, description="Viewers whose path carries less than the picture; they get what fits."
+    )
     resolution: str = prop("", readonly=True, description="Width and height in pixels, as 1280x720.")
     frame_rate: Annotated[float, Meta(ge=0)] = prop(0.0, readonly=True, unit="hertz")
     passthrough: bool = prop(False, readonly=True, description="The source's bytes reach viewers untouched.")
@@ -69,6 +73,7 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
         self.certificate: Certificate = certificate_of(self.id, state)
         self.source.on_state = self._source_changed
         self.fanout.on_viewers = self._viewers_changed
+        self.fanout.on_limited = self._limited_changed
         self._opening: asyncio.Task[None] | None = None
 
     def look(self) -> None:
@@ -164,6 +169,9 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
     def _viewers_changed(self, count: int) -> None:
         self.viewers = count
 
+    def _limited_changed(self, count: int) -> None:
+        self.limited = count
+
 
 class _View:
     """One viewer's call."""
@@ -176,6 +184,7 @@ class _View:
         self._video: Transceiver | None = None
         self._audio: Transceiver | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._following: asyncio.Task[None] | None = None
         self._echoes: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -251,9 +260,13 @@ class _View:
         viewer = self._viewer = Viewer(self._video, self._audio)
         if self._video is not None:
             self._video.on_keyframe_request = lambda: self._camera.fanout.request_keyframe(viewer)
+            following = Following(self._camera.fanout, viewer)
+            self._following = asyncio.create_task(following.run(self._peer, self._video), name="following")
         self._camera.fanout.add(viewer)
 
     def _leave(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
         if self._viewer is not None:
             self._camera.fanout.remove(self._viewer)
 
