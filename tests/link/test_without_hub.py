@@ -49,6 +49,7 @@ async def paired(folder):
             await pair(home, BUTTON, LAMP)
             link = await button.peer("lamp").linked(timeout=WITHIN)
             await on(link, "direct")
+        assert pairs_of(lamp)._announced._task is None, "who has a hub needs no name on the network"
     try:
         yield lamp, button, (url, tokens), key
     finally:

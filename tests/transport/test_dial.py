@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+import pytest
 import trustme
 
 from plait.testing import running_hub
 from plait.transport.client import Client
 from plait.transport.dial import ByWebSocket
+from plait.wire.errors import Timeout
 
 WITHIN = 20
 DEVICE = "urn:dev:meter"
@@ -54,6 +56,14 @@ async def test_a_brief_client_takes_its_tls_session_up_and_a_new_hub_begins_anot
         await until("connected")
         assert not dial._resumed._last.session_reused
         await client.close()
+
+
+async def test_a_certificate_that_is_not_trusted_is_named(tmp_path):
+    tls, _ = issued(tmp_path)
+    async with running_hub(tmp_path / "hub", **tls) as hub:
+        client = Client(hub.url, on_message=lambda _: None, token=hub.token(DEVICE), brief=True)
+        with pytest.raises(Timeout, match="is not trusted here"):
+            await client.start(3)
 
 
 async def test_a_wake_does_not_measure_the_round_trip(tmp_path):

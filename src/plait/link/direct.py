@@ -21,6 +21,7 @@ from plait.rtc import (
     SessionDescription,
 )
 from plait.rtc.sdp import fingerprints
+from plait.transport import network
 from plait.wire.errors import Forbidden, LinkLost, PlaitError
 
 if TYPE_CHECKING:
@@ -116,14 +117,19 @@ class Direct:
         self._open: dict[str, DataChannel] = {}
         self._signals: Channel = link.channel(SIGNALS, priority=255)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._elsewhere = asyncio.Event()  # this machine has other addresses
+        self._unwatch: Callable[[], None] | None = None
         self._start(self._listen())
         if offers:
+            self._unwatch = network.on_change(self._moved)
             self._begin(1)
             if pinned is not None and pinned.ring is not None:
                 self._start(self._watch())
 
     async def close(self) -> None:
         """Close the connection."""
+        if self._unwatch is not None:
+            self._unwatch()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -205,8 +211,15 @@ class Direct:
             self._wait = min(RETRY[1], self._wait * 2)
 
     async def _again(self, generation: int, wait: float) -> None:
-        await asyncio.sleep(wait)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._elsewhere.wait(), wait)
         self._begin(generation)
+
+    def _moved(self) -> None:
+        """Try at once where another network may have what the last one had not."""
+        self._wait = RETRY[0]
+        self._elsewhere.set()
+        self._elsewhere.clear()
 
     async def _watch(self) -> None:
         """Ring where the path is silent and the hub is away: both ends may have other addresses now."""
