@@ -117,7 +117,8 @@ async def pebble(folder, *, tls_port=None, http_port=None):
         yield server
     finally:
         for process in processes:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself, which the test has seen
+                process.kill()
             await process.wait()
 
 

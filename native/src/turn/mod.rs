@@ -15,6 +15,7 @@ mod face;
 mod frames;
 mod handle;
 mod integrity;
+mod judge;
 mod media;
 mod outbox;
 mod policy;

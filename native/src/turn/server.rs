@@ -63,17 +63,17 @@ pub struct Server {
     pub clients: HashMap<Client, usize>,
     /// Which allocation has a relay, by the relay's number and by its addresses.
     relays: Vec<Option<usize>>,
-    addresses: HashMap<SocketAddr, usize>,
+    pub addresses: HashMap<SocketAddr, usize>,
     pub users: Named<User>,
     pub calls: Named<Call>,
     pub reservations: HashMap<u64, Reservation>,
     pub challenges: Challenges,
     /// The hub's own media is at this server's port.
-    has_media: bool,
+    pub has_media: bool,
     /// This machine's addresses, and those that the world sees of it.
-    own: HashSet<IpAddr>,
+    pub own: HashSet<IpAddr>,
     /// Rises whenever a judgement on a peer may have changed.
-    epoch: u64,
+    pub epoch: u64,
     sweep_at: Option<Instant>,
     indications: u64,
 }
@@ -247,77 +247,6 @@ impl Server {
         rate == 0 || self.users.get_mut(user).is_some_and(|user| user.may_pass(bytes, rate, now))
     }
 
-    /// How an allocation's datagrams reach a peer, if they may.
-    fn judge(&self, allocation: &Allocation, peer: SocketAddr) -> Way {
-        if peer.port() == 0 || kind(peer.ip()) == Kind::Never {
-            return Way::Refused;
-        }
-        if let Some(&other) = self.addresses.get(&peer) {
-            return match self.allocations.get(other) {
-                Some(party) if is_other_party(allocation, party) => Way::Inside(other),
-                _ => Way::Refused,
-            };
-        }
-        if self.has_media && self.is_media(peer) {
-            return Way::Socket;
-        }
-        let signaled =
-            self.calls.get(allocation.call).is_some_and(|call| call.permits(allocation.party(), peer));
-        if !self.is_door(peer) && (signaled || self.is_open(peer.ip())) { Way::Socket } else { Way::Refused }
-    }
-
-    /// Whether there may be a permission for this address, and whether for all its ports.
-    pub fn judge_ip(&self, allocation: &Allocation, ip: IpAddr) -> Option<bool> {
-        if self.is_open(ip) {
-            return Some(true);
-        }
-        let relayed = |(address, key): (&SocketAddr, &usize)| {
-            address.ip() == ip
-                && self.allocations.get(*key).is_some_and(|other| is_other_party(allocation, other))
-        };
-        let exact = kind(ip) != Kind::Never
-            && (self.addresses.iter().any(relayed)
-                || (self.has_media && self.media_port(ip).is_some())
-                || self
-                    .calls
-                    .get(allocation.call)
-                    .is_some_and(|call| call.permits_any_of(allocation.party(), ip)));
-        exact.then_some(false)
-    }
-
-    /// Addresses that anybody may send to: the world's, but not this machine's; and what the owner allows.
-    fn is_open(&self, ip: IpAddr) -> bool {
-        match kind(ip) {
-            Kind::Never => false,
-            Kind::Public if !self.own.contains(&ip) => true,
-            _ => self.config.allow.iter().any(|subnet| subnet.contains(ip)),
-        }
-    }
-
-    /// This server's own port: who could relay to it could relay in circles.
-    fn is_door(&self, peer: SocketAddr) -> bool {
-        let here = kind(peer.ip()) == Kind::Local || self.own.contains(&peer.ip());
-        self.config.listening.iter().any(|at| *at == peer || (here && at.port() == peer.port()))
-    }
-
-    /// Where the hub's own media may be reached, which takes nothing but a known far end's.
-    fn is_media(&self, peer: SocketAddr) -> bool {
-        self.media_port(peer.ip()) == Some(peer.port())
-    }
-
-    fn media_port(&self, ip: IpAddr) -> Option<u16> {
-        let every =
-            |at: IpAddr| at.is_unspecified() && at.is_ipv4() == ip.is_ipv4() && self.own.contains(&ip);
-        let mut listening = self.config.listening.iter();
-        listening.find(|at| at.ip() == ip || every(at.ip())).map(SocketAddr::port)
-    }
-
-    /// Whether a client is a relay of this server: what comes from one is for the hub's media alone, else
-    /// one could relay in circles.
-    pub fn is_relay(&self, client: &Client) -> bool {
-        matches!(client.via, Via::Udp(_)) && self.addresses.contains_key(&client.address)
-    }
-
     /// Adds an allocation to the tables.
     pub fn enter(&mut self, allocation: Allocation) -> usize {
         let (client, relays) = (allocation.client, allocation.relays.clone());
@@ -390,15 +319,6 @@ impl Server {
         }
     }
 
-    /// This machine's addresses, and those that the world sees of it.
-    pub fn set_own(&mut self, own: impl IntoIterator<Item = IpAddr>) {
-        let own = own.into_iter().collect();
-        if self.own != own {
-            self.own = own;
-            self.epoch += 1;
-        }
-    }
-
     /// Allows a call's `user` to reach a candidate that was signaled to them.
     pub fn permit(&mut self, call: &str, user: &str, candidate: SocketAddr, now: Now) {
         let candidate = SocketAddr::new(candidate.ip().to_canonical(), candidate.port());
@@ -408,12 +328,6 @@ impl Server {
         }
         self.call(call).permit(user, candidate, now.at + CANDIDATE_LASTS);
         self.changed();
-    }
-
-    /// The hub's own media is at this server's port, for every call to reach; or is not.
-    pub fn set_media(&mut self, has_media: bool) {
-        self.has_media = has_media;
-        self.epoch += 1;
     }
 
     /// A call goes on: its credentials count as valid until `unix` seconds.
@@ -477,9 +391,4 @@ impl Server {
         self.counters.users.set(self.users.len() as u64);
         self.counters.calls.set(self.calls.len() as u64);
     }
-}
-
-/// Another allocation of the same call.
-fn is_other_party(one: &Allocation, other: &Allocation) -> bool {
-    one.call == other.call && one.client != other.client
 }
