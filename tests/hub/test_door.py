@@ -17,7 +17,7 @@ import trustme
 
 from plait.hub.contracts import Principal
 from plait.hub.door import Door, DoorSettings
-from plait.transport import websocket
+from plait.transport import deflate, websocket
 from plait.wire.errors import Forbidden, Unauthorized
 from plait.wire.messages import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 
@@ -377,3 +377,24 @@ def request(headers):
 def descriptors():
     """How many sockets, pairs and event descriptors this process holds."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_what_is_longer_than_a_packet_goes_deflated(house):
+    """By hand, since it is agreed on only where the door hands the header on."""
+    reader, writer = await house.raw()
+    head = (
+        "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Authorization: Bearer good\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {SUBPROTOCOL_JSON}\r\n"
+        f"Sec-WebSocket-Extensions: {deflate.OFFER}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    answer = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode()
+    assert f"sec-websocket-extensions: {deflate.OFFER}" in answer.lower()
+    message = b"a=rtcp-fb:127 nack pli\r\n" * 100
+    house.echo.transports[0].send(message)
+    first, length = await asyncio.wait_for(reader.readexactly(2), 10)
+    assert first == 0b1100_0001, "text, final, RSV1"
+    assert length < 126
+    assert deflate.inflate(await asyncio.wait_for(reader.readexactly(length), 10), len(message)) == message
+    writer.close()

@@ -59,6 +59,7 @@ _HANDSHAKE: Final = frozenset(
         b"host",
         b"upgrade",
         b"connection",
+        b"sec-websocket-extensions",
         b"sec-websocket-key",
         b"sec-websocket-version",
         b"sec-websocket-protocol",
