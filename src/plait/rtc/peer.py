@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from plait.rtc import engine as engines
 from plait.rtc import servers
 from plait.rtc.asking import Asking
 from plait.rtc.certificate import Certificate
 from plait.rtc.channels import Channels
-from plait.rtc.errors import NegotiationError, PeerClosed
-from plait.rtc.ice import SessionDescription
+from plait.rtc.described import Described
+from plait.rtc.errors import PeerClosed
 from plait.rtc.mdns import LocalNames
-from plait.rtc.offers import Offers
-from plait.rtc.replies import Replies
-from plait.rtc.sdp import FarUfrag
-from plait.rtc.told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +21,6 @@ if TYPE_CHECKING:
 
     from plait import _native
     from plait.rtc import loop
-    from plait.rtc.asking import Renew
     from plait.rtc.channel import DataChannel
     from plait.rtc.engine import Engine
     from plait.rtc.ice import IceCandidate, IceServer
@@ -35,10 +29,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("plait.rtc")
 
-SignalingState = Literal["stable", "have-local-offer", "closed"]
 
-
-class PeerConnection(Told):
+class PeerConnection(Described):
     """One connection to a far end: media and data channels over ICE, DTLS, SRTP and SCTP.
 
     All methods and callbacks belong to the event loop in which it was made.
@@ -99,13 +91,8 @@ class PeerConnection(Told):
             raise ValueError(f"not an ICE transport policy: {ice_transport_policy!r}")
         count = len(servers.read(ice_servers))
         self.certificate = certificate or Certificate.generate()
-        super().__init__(self)
+        super().__init__(self, tuple(codecs))
         self.candidates_ignored = 0
-        self.on_negotiation_needed: Callable[[], None] | None = None
-        self._codecs = tuple(codecs)
-        self._offers = Offers(self._lines)
-        self._looking = False
-        self._replies = Replies()
         if beside is not None and engine not in (None, beside.engine):
             raise ValueError("`beside` is a connection of another engine")
         self.engine: Engine = beside.engine if beside else engine or engines.default()
@@ -124,8 +111,6 @@ class PeerConnection(Told):
         if capture is not None:
             _logger.warning("everything that this connection carries is written, DECRYPTED, to %s", capture)
         self._asking = Asking(self._native, ice_servers, self._on_server_failed)
-        self._far_ufrag = FarUfrag()
-        self.renew_ice_servers: Renew | None = None
         self._channels = Channels(self._native)
         self._names = LocalNames(self._native.add_candidate, self._ignore_candidate)
         self._listen(self._replies, self._channels)
@@ -139,13 +124,6 @@ class PeerConnection(Told):
     def transceivers(self) -> Sequence[Transceiver]:
         """The media lines."""
         return tuple(self._lines)
-
-    @property
-    def signaling_state(self) -> SignalingState:
-        """Whether an offer of ours waits for its answer."""
-        if self.connection_state in ("failed", "closed"):
-            return "closed"
-        return "have-local-offer" if self._offers.out else "stable"
 
     @property
     def on_data_channel(self) -> Callable[[DataChannel], None] | None:
@@ -215,102 +193,6 @@ class PeerConnection(Told):
         )
         self.negotiation_needed()
         return channel
-
-    async def create_offer(self, *, ice_restart: bool = False) -> SessionDescription:
-        """Make an offer of everything that is to be negotiated, and set it as the local description.
-
-        Host candidates are in it already; `on_ice_candidate` tells them as well.
-
-        Args:
-            ice_restart: with new ICE credentials and candidates (RFC 8445, section 9); what flows goes on
-                over the old pair until a new one works.
-
-        Raises:
-            NegotiationError: there is nothing to offer, a codec is not known, an offer is out already, or
-                the far end's offer came first.
-            PeerClosed: the connection is over.
-        """
-        self._asking.start()
-        begun = self._offers.begin(restart=ice_restart, channels=bool(self._channels))
-        if begun.restart:
-            self.renew_servers()
-        codecs = self._lines.wanted_codecs() or list(self._codecs)
-        try:
-            sdp, mids = await self._ask(self._native.offer, *begun.asked, begun.restart, codecs)
-        except NegotiationError:
-            self._offers.fail(begun)
-            raise
-        self._offers.made(begun, mids)
-        return SessionDescription("offer", sdp)
-
-    def rollback(self) -> None:
-        """Withdraw an offer that is not answered yet; what it said is in the next one."""
-        if self._offers.out:
-            self._native.rollback()
-            self._offers.undo()
-            self.negotiation_needed()
-
-    def renew_servers(self) -> None:
-        """Ask `renew_ice_servers` for fresh servers now, as an ICE restart does by itself; nothing waits."""
-        if self.renew_ice_servers is not None:
-            self._asking.renew(self.renew_ice_servers)
-
-    def restart_ice(self) -> None:
-        """Have the next offer restart ICE, and say that one is due.
-
-        Done by itself where this machine's addresses change.
-        """
-        self._offers.restart_is_due = True
-        self.negotiation_needed()
-
-    async def accept(self, offer: SessionDescription) -> SessionDescription:
-        """Set the far end's offer, and return the answer, which is then set too.
-
-        Its media lines become transceivers (`on_track` is called with each) that send where it wants to
-        receive, and the other way round. An offer of ours that waits for its answer is withdrawn.
-
-        Raises:
-            NegotiationError: it is not an offer that can be used; the connection is as it was, or failed.
-            PeerClosed: the connection is over.
-        """
-        self._asking.start()
-        if self._offers.out:
-            self._offers.undo()
-        if self._far_ufrag.restarts(offer.sdp):
-            self.renew_servers()
-        sdp, _ = await self._ask(self._native.accept, offer.sdp, list(self._codecs))
-        self._lines.described(offer.sdp)
-        self._names.take_all(offer.sdp)
-        self._offers.channels_offered |= "m=application" in offer.sdp
-        self.negotiation_needed()
-        return SessionDescription("answer", sdp)
-
-    async def set_answer(self, answer: SessionDescription) -> None:
-        """Set the far end's answer to our offer.
-
-        Raises:
-            NegotiationError: it does not answer an offer of ours.
-            PeerClosed: the connection is over.
-        """
-        mark = self._offers.mark
-        self._lines.described(answer.sdp)
-        self._far_ufrag.note(answer.sdp)
-        await self._ask(self._native.answer, answer.sdp)
-        self._names.take_all(answer.sdp)
-        if self._offers.answered(mark):
-            self.negotiation_needed()
-
-    def negotiation_needed(self) -> None:
-        """Look soon whether an offer is due, and tell `on_negotiation_needed` (W3C WebRTC, section 4.7.3)."""
-        if not self._looking:
-            self._looking = True
-            asyncio.get_running_loop().call_soon(self._look)
-
-    def _look(self) -> None:
-        self._looking = False
-        due = self._offers.due(channels=bool(self._channels))
-        if due and self.signaling_state == "stable" and self.on_negotiation_needed is not None:
-            self.on_negotiation_needed()
 
     def add_ice_candidate(self, candidate: IceCandidate | None) -> None:
         """Add a candidate of the far end; None and the empty line mean that there are no more.
@@ -408,19 +290,6 @@ class PeerConnection(Told):
         """Ask for a keyframe on a media line; see `Transceiver.request_keyframe`."""
         if self.connection_state in ("connected", "disconnected"):
             self._native.request_keyframe(mid)
-
-    def _check(self) -> None:
-        if self.connection_state in ("failed", "closed"):
-            raise PeerClosed(self.close_reason)
-
-    async def _ask(self, method: Callable[..., None], *arguments: Any) -> Any:
-        self._check()
-        number, future = self._replies.expect()
-        try:
-            method(number, *arguments)
-            return await future
-        finally:
-            future.cancel()
 
     def _end(self) -> None:
         self._mailbox.detach(self._native.id)
