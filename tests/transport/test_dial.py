@@ -72,5 +72,7 @@ async def test_a_wake_does_not_measure_the_round_trip(tmp_path):
         await client.start(WITHIN)
         assert await client.flush(WITHIN)
         assert client.rtt is None
-        assert not client._conversation._transport.text, "MessagePack"
+        transport = client._conversation._transport
+        assert not transport.text, "MessagePack"
+        assert not transport._deflates, "no compression was agreed on"
         await client.close()

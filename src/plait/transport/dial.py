@@ -34,7 +34,7 @@ class ByWebSocket:
         trust: whom to trust for wss; None for the system's authorities.
         text: JSON, or else MessagePack.
         brief: connections come often and last a moment: TLS sessions are resumed (RFC 8446, section 2.2),
-            which spares the certificates.
+            which spares the certificates, and no compression is agreed on.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class ByWebSocket:
         self._cookie = cookie
         self._trust = trust
         self._text = text
-        self._resumes = brief and url.startswith("wss:")
+        self._brief = brief
         self._resumed: ResumedTLS | None = None
 
     async def __call__(self, on_open: Callable[[Transport], None]) -> object:
         """Open a connection; see `Dial`."""
         trust = self._trust
         context = await trust.context(self._url) if isinstance(trust, PinnedRoot) else trust
-        if self._resumes and self._resumed is None:
+        if self._brief and self._url.startswith("wss:") and self._resumed is None:
             self._resumed = ResumedTLS(context or ssl.create_default_context())
         return await websocket.connect(
             self._url,
@@ -60,6 +60,7 @@ class ByWebSocket:
             cookie=self._cookie,
             ssl=self._resumed or context,
             subprotocols=_SUBPROTOCOLS[self._text],
+            deflates=not self._brief,
             on_open=on_open,
         )
 

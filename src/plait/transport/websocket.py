@@ -274,6 +274,7 @@ async def connect(
     cookie: str | None = None,
     ssl: tls.SSLContext | ResumedTLS | None = None,
     subprotocols: Sequence[str] = (SUBPROTOCOL_JSON,),
+    deflates: bool = True,
     on_open: Callable[[WebSocketTransport], None] | None = None,
 ) -> WebSocketTransport:
     """Dial a hub.
@@ -284,6 +285,7 @@ async def connect(
         cookie: sent as `Cookie`.
         ssl: for wss; by default the system's certificates are trusted.
         subprotocols: in order of preference.
+        deflates: offer permessage-deflate, which takes a hundred bytes to agree on.
         on_open: sets the callbacks before the hub's first frame can arrive.
 
     Raises:
@@ -292,7 +294,9 @@ async def connect(
         OSError: it could not be reached; or not in time, or TLS failed (`ssl.SSLError`).
         ValueError: the URL, the token or the cookie cannot be sent.
     """
-    headers = {"Sec-WebSocket-Protocol": ", ".join(subprotocols), _EXTENSIONS: deflate.OFFER}
+    headers = {"Sec-WebSocket-Protocol": ", ".join(subprotocols)}
+    if deflates:
+        headers[_EXTENSIONS] = deflate.OFFER
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     if cookie is not None:
@@ -305,7 +309,7 @@ async def connect(
         if chosen not in subprotocols or chosen not in _TEXT_OF:
             raise TransportClosed(f"{url} speaks no protocol of ours (its answer: {chosen})")
         extensions = response.headers.get(_EXTENSIONS)
-        if extensions and not deflate.offered(extensions):
+        if extensions and not (deflates and deflate.offered(extensions)):
             raise TransportClosed(f"{url} answers with an extension that was not offered: {extensions}")
         return WebSocketTransport(
             text=_TEXT_OF[chosen], on_open=on_open or _ignore, deflates=bool(extensions)
