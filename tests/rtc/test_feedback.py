@@ -37,3 +37,26 @@ async def test_lost_packets_are_asked_for_and_come_again(h264):
         pushing.cancel()
     assert 0 < out["retransmittedBytesSent"] < out["bytesSent"]
     assert [f.timestamp - frames[0].timestamp for f in frames] == [at - sent[0] for at in sent[: len(frames)]]
+
+
+async def packets_received(a: PeerConnection, b: PeerConnection, h264) -> int:
+    """Return how many packets the sender of two seconds of pictures gets meanwhile."""
+    line = a.add_transceiver("video", direction="sendonly")
+    await a.set_answer(await b.accept(await a.create_offer()))
+    await asyncio.gather(a.connected(), b.connected())
+    before = (await a.stats())["T"]["packetsReceived"]
+    pushing = asyncio.create_task(push(line, h264, []))
+    async with asyncio.timeout(WITHIN):
+        for _ in range(66):
+            await b.transceivers[0].receive()
+    pushing.cancel()
+    return (await a.stats())["T"]["packetsReceived"] - before
+
+
+async def test_no_feedback_that_nobody_reads(h264):
+    """Transport-wide feedback comes every 50 ms where the sender estimates by it, and only there."""
+    async with PeerConnection() as a, PeerConnection() as b:
+        without = await packets_received(a, b, h264)
+    async with PeerConnection(initial_bitrate=5_000_000) as a, PeerConnection() as b:
+        estimating = await packets_received(a, b, h264)
+    assert estimating - without > 15
