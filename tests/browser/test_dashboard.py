@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from playwright.async_api import async_playwright, expect
+from tests.browser.axe import OVERFLOW, barriers, needs_axe
 
 from plait.gallery import household
 from plait.hub.http.page import FOLDER
@@ -41,15 +42,6 @@ BUDGET = 150 * 1024
 PICTURE = (
     """video => [video.videoWidth, video.videoHeight, video.getVideoPlaybackQuality().totalVideoFrames]"""
 )
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-# WCAG 2.2 A and AA, and good practice: what is broken, and where.
-BARRIERS = """async () => {
-    // A colour that is still changing has less contrast than it will have.
-    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
-    await Promise.allSettled(document.getAnimations().map(({finished}) => finished));
-    return (await axe.run()).violations.map(
-        ({id, nodes}) => `${id}: ${nodes.map(({html}) => html).join(" ")}`)}"""
-OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 @dataclass
@@ -362,17 +354,16 @@ async def test_it_fits_every_width(house, page):
             assert await page.evaluate(OVERFLOW) <= 0, (address, width)
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="needs npm ci in web/")
+@needs_axe
 async def test_it_has_no_barriers(house, page):
     # Without motion, every animation comes to its end.
     await page.emulate_media(reduced_motion="reduce")
     for address in addresses(house):
         await page.goto(address)
         await expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SOON)
-        await page.evaluate(AXE.read_text())
         for scheme in ("light", "dark"):
             await page.emulate_media(color_scheme=scheme)
-            assert await page.evaluate(BARRIERS) == [], (address, scheme)
+            assert await barriers(page) == [], (address, scheme)
 
 
 async def test_colours_follow_the_system_and_the_choice(page):

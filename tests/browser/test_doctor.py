@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from playwright.async_api import async_playwright, expect
+from tests.browser.axe import OVERFLOW, barriers
 
 from plait.hub.http.page import FOLDER
 from plait.testing import running_hub
@@ -23,14 +22,6 @@ FLAGS = [
 ]  # fmt: skip
 DONE = 40_000
 """Milliseconds; all examinations are over by then, on a machine that may be busy."""
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-BARRIERS = """async () => {
-    // A colour that is still changing has less contrast than it will have.
-    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
-    await Promise.allSettled(document.getAnimations().map(({finished}) => finished));
-    return (await axe.run()).violations.map(
-        ({id, nodes}) => `${id}: ${nodes.map(({html}) => html).join(" ")}`)}"""
-OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 DEAD = [
     {"urls": "stun:127.0.0.1:9"},
     {"urls": ["turn:127.0.0.1:9?transport=tcp"], "username": "u", "credential": "c"},
@@ -95,10 +86,9 @@ async def test_the_doctor_is_reached_by_keyboard_and_says_what_to_do(page):
 async def test_nobody_is_shut_out(page):
     await page.goto(page.url.split("#")[0] + "#/doctor")
     await examined(page)
-    await page.evaluate(AXE.read_text(encoding="utf-8"))
     for width in (390, 1280):
         await page.set_viewport_size({"width": width, "height": 844})
         for scheme in ("light", "dark"):
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             assert await page.evaluate(OVERFLOW) <= 0
-            assert await page.evaluate(BARRIERS) == [], (width, scheme)
+            assert await barriers(page) == [], (width, scheme)

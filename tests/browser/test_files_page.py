@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 from playwright.async_api import async_playwright, expect
+from tests.browser.axe import barriers, needs_axe
 
 import plait.gallery.shelf
 from plait.cli import chromium
@@ -37,13 +38,6 @@ SIZE = 6_000_000
 PACE = 6_000_000
 """Bytes a second that the relay lets through."""
 
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-# WCAG 2.2 A and AA, and good practice, once colours have changed.
-BARRIERS = """async () => {
-    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
-    await Promise.allSettled(document.getAnimations().map(({finished}) => finished));
-    return (await axe.run()).violations.map(
-        ({id, nodes}) => `${id}: ${nodes.map(({html}) => html).join(" ")}`)}"""
 
 # Notes every phase and every length of the bar.
 NOTING = """() => {
@@ -250,17 +244,16 @@ async def test_files_directly_by_pointer_and_keyboard(hub, shelf, tmp_path):
         await expect(badge).to_have_attribute("data-kind", "direct")
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="needs npm ci in web/")
+@needs_axe
 async def test_the_files_have_no_barriers_and_fit(hub, shelf, relay, tmp_path):
     async with on_page(hub, relay.url, direct=False) as page:
         await page.emulate_media(reduced_motion="reduce")
         long = a_file(tmp_path, "a file with a long name that is cut somewhere.bin", 1000)
         await chooser(page).set_input_files([long, a_file(tmp_path, "b.bin")])
         await has_come(page, 0.2)
-        await page.evaluate(AXE.read_text())
         for scheme in ("light", "dark"):
             await page.emulate_media(color_scheme=scheme)
-            assert await page.evaluate(BARRIERS) == [], scheme
+            assert await barriers(page) == [], scheme
             for name, width in (("desktop", 1280), ("phone", 390)):
                 await page.set_viewport_size({"width": width, "height": 900})
                 width_left = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -6,10 +6,10 @@ import asyncio
 import os
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from playwright.async_api import async_playwright, expect
+from tests.browser.axe import OVERFLOW, barriers, needs_axe
 
 from plait.cli import chromium
 from plait.hub.http.page import FOLDER
@@ -26,11 +26,7 @@ pytestmark = [
 LAMP, SENSOR = "urn:dev:lamp", "urn:dev:sensor"
 SOON = 30_000
 """Milliseconds; the machine may be busy."""
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-BARRIERS = """async () => (await axe.run()).violations.map(
-    ({id, nodes}) => `${id}: ${nodes.map(({html}) => html).join(" ")}`)"""
 FETCHED = "() => performance.getEntriesByType('resource').some(({name}) => name.includes('/assets/device-'))"
-OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 class Lamp(Thing, types=["Light"]):
@@ -161,7 +157,7 @@ async def test_a_lamp_is_switched_while_the_hub_is_killed(hub, page):
         assert lamp.asked == [True, "dim", False, True]
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="needs npm ci in web/")
+@needs_axe
 async def test_what_cannot_be_reached_says_why_and_nothing_is_in_the_way(hub, page):
     async with served(Lamp(), hub=hub), served(Sensor(), hub=hub):
         await is_direct(page, LAMP)
@@ -179,14 +175,13 @@ async def test_what_cannot_be_reached_says_why_and_nothing_is_in_the_way(hub, pa
         await expect(page.get_by_test_id("directly")).to_contain_text("Everything goes on", timeout=SOON)
         for name, each in (("direct", page), ("alone", alone)):
             await each.bring_to_front()
-            await each.evaluate(AXE.read_text())
             for scheme in ("light", "dark"):
                 await each.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 for width in (1440, 320):
                     await each.set_viewport_size({"width": width, "height": 900})
                     assert await each.evaluate(OVERFLOW) <= 0, (name, width)
                     await shot(each, f"hub-away-{name}-{scheme}-{width}")
-                assert await each.evaluate(BARRIERS) == [], (name, scheme)
+                assert await barriers(each) == [], (name, scheme)
         # What is old on a thing's own page can still be read.
         await alone.wait_for_function(FETCHED)
         await tile(alone, SENSOR).get_by_role("link", name="Sensor").click()
@@ -194,4 +189,4 @@ async def test_what_cannot_be_reached_says_why_and_nothing_is_in_the_way(hub, pa
         for scheme in ("light", "dark"):
             await alone.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             await shot(alone, f"hub-away-old-{scheme}")
-            assert await alone.evaluate(BARRIERS) == [], scheme
+            assert await barriers(alone) == [], scheme

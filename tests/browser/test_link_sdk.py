@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import async_playwright
+from tests.browser.sdk import WEB, needs_node, vitest
 
 from plait.cli import chromium
 from plait.gallery.shelf import Shelf
@@ -21,19 +19,11 @@ from plait.thing import Thing, action, event, prop
 from plait.wire.errors import LinkLost
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from plait.link import Channel, Link
-    from plait.testing import AnyHub
-
-WEB = Path(__file__).parents[2] / "web"
 
 pytestmark = [
     pytest.mark.timeout(120),
-    pytest.mark.skipif(
-        shutil.which("node") is None or not (WEB / "node_modules" / "vitest").is_dir(),
-        reason="needs Node, and npm ci in web/",
-    ),
+    needs_node,
 ]
 
 
@@ -161,28 +151,6 @@ async def test_files_in_node(tmp_path):
         vitest("real-files", hub) as telling,
     ):
         assert "4 passed" in await asyncio.wait_for(telling, 60)
-
-
-@asynccontextmanager
-async def vitest(name: str, hub: AnyHub) -> AsyncIterator[asyncio.Task[str]]:
-    """Run a test of the SDK's, and give what it says."""
-    process = await asyncio.create_subprocess_exec(
-        "node", "node_modules/vitest/vitest.mjs", "run", f"sdk/tests/{name}.test.ts",
-        cwd=WEB, stdout=asyncio.subprocess.PIPE,
-        env=os.environ | {"PLAIT_HUB": hub.url, "PLAIT_TOKEN": hub.user_token(), "NO_COLOR": "1"},
-    )  # fmt: skip
-
-    async def told() -> str:
-        words, _ = await process.communicate()
-        return words.decode()
-
-    telling = asyncio.create_task(told())
-    try:
-        yield telling
-    finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await telling
 
 
 @pytest.fixture

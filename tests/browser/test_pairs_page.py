@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from playwright.async_api import async_playwright, expect
+from tests.browser.axe import barriers, needs_axe
 
 from plait.app.pairing import pairings
 from plait.cli import chromium
@@ -24,9 +24,6 @@ pytestmark = [
 LAMP, BUTTON = "urn:dev:lamp", "urn:dev:button"
 SOON = 20_000
 """Milliseconds; the machine may be busy."""
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-BARRIERS = """async () => (await axe.run()).violations.map(
-    ({id, nodes}) => `${id}: ${nodes.map(({html}) => html).join(" ")}`)"""
 
 
 class Lamp(Thing):
@@ -41,7 +38,7 @@ class Button(Thing):
     presses: int = prop(0, readonly=True)
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="needs npm ci in web/")
+@needs_axe
 async def test_a_button_is_paired_with_a_lamp_and_it_is_taken_back(tmp_path):
     async with (
         running_hub(tmp_path) as hub,
@@ -64,10 +61,9 @@ async def test_a_button_is_paired_with_a_lamp_and_it_is_taken_back(tmp_path):
         await expect(page.get_by_test_id("spoken")).to_contain_text("Button may use Lamp")
         (pairing,) = await pairings(home)
         assert (pairing.caller, pairing.thing) == (BUTTON, LAMP)
-        await page.evaluate(AXE.read_text())
         for scheme in ("light", "dark"):
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            assert await page.evaluate(BARRIERS) == [], scheme
+            assert await barriers(page) == [], scheme
             if folder := os.environ.get("PLAIT_SCREENSHOTS"):
                 await page.screenshot(path=f"{folder}/pairs-{scheme}.png")
         # The other's page shows it, too; there it is taken back.

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
+from tests.browser.sdk import needs_node, vitest
 
 from plait.link.direct import Direct
 from plait.testing import HubProcess, running_hub, served
 from plait.thing import Thing, action, event, prop
 from plait.wire.errors import LinkLost
 
-WEB = Path(__file__).parents[2] / "web"
-
 pytestmark = [
     pytest.mark.timeout(120),
-    pytest.mark.skipif(
-        shutil.which("node") is None or not (WEB / "node_modules" / "vitest").is_dir(),
-        reason="needs Node, and npm ci in web/",
-    ),
+    needs_node,
 ]
+
+
+TESTS = "real-past-the-hub"
+WITHIN = 90
+"""Seconds, on a machine that may be busy."""
 
 
 class Valve(Thing):
@@ -89,27 +86,11 @@ class Valve(Thing):
         self._hub.store.credentials.revoke("user:owner")
 
 
-async def vitest(describe, hub):
-    """Run one part of a test of the SDK's; return what it says."""
-    test = "sdk/tests/real-past-the-hub.test.ts"
-    process = await asyncio.create_subprocess_exec(
-        "node", "node_modules/vitest/vitest.mjs", "run", test, "-t", describe,
-        cwd=WEB, stdout=asyncio.subprocess.PIPE,
-        env=os.environ | {"PLAIT_HUB": hub.url, "PLAIT_TOKEN": hub.user_token(), "NO_COLOR": "1"},
-    )  # fmt: skip
-    try:
-        words, _ = await asyncio.wait_for(process.communicate(), 90)
-    finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-    return words.decode()
-
-
 async def test_past_a_hub_that_is_killed(tmp_path):
     async with HubProcess(tmp_path) as hub:
         valve = Valve(hub)
-        async with served(valve, hub=hub):
-            assert "1 passed" in await vitest("past a hub that is killed", hub)
+        async with served(valve, hub=hub), vitest(TESTS, hub, "-t", "past a hub that is killed") as telling:
+            assert "1 passed" in await asyncio.wait_for(telling, WITHIN)
             assert valve.turned == 1
 
 
@@ -123,8 +104,8 @@ async def test_past_a_hub_that_is_there(tmp_path, monkeypatch):
             valve.directs.append(self)
 
         monkeypatch.setattr(Direct, "__init__", noted)
-        async with served(valve, hub=hub):
-            assert "4 passed" in await vitest("past a hub that is there", hub)
+        async with served(valve, hub=hub), vitest(TESTS, hub, "-t", "past a hub that is there") as telling:
+            assert "4 passed" in await asyncio.wait_for(telling, WITHIN)
         assert all(link.closed.is_set() for link in valve.links)
         assert isinstance(valve.links[-1].error, LinkLost)
         assert "taken back" in str(valve.links[-1].error)
