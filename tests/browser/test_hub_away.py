@@ -186,6 +186,8 @@ async def test_what_cannot_be_reached_says_why_and_nothing_is_in_the_way(hub, pa
         await alone.wait_for_function(FETCHED)
         await tile(alone, SENSOR).get_by_role("link", name="Sensor").click()
         await expect(alone.get_by_test_id("device")).to_be_visible(timeout=SOON)
+        await alone.get_by_role("button", name="24 h").click()
+        await expect(alone.get_by_test_id("chart-reason")).to_contain_text("The past comes from the hub")
         for scheme in ("light", "dark"):
             await alone.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             await shot(alone, f"hub-away-old-{scheme}")

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import type UPlot from "uplot";
 import { formatValue } from "../model/format.ts";
 import type { PlannedProperty } from "../model/plan.ts";
-import { clock, view } from "../state/home.ts";
+import { clock, live, view } from "../state/home.ts";
 import { presenceOf } from "../state/reach.ts";
 import { isDark } from "../state/theme.ts";
 import { make } from "./plot.ts";
@@ -77,14 +77,21 @@ export function Chart({ thing, property, window, bare = false }: ChartProps) {
 
   const columns = series?.columns.value;
   return (
-    <div
-      ref={host}
-      class="chart"
-      role="img"
-      data-testid="chart"
-      data-points={columns?.times.length ?? 0}
-      aria-label={describe(property, columns, window)}
-    />
+    <>
+      <div
+        ref={host}
+        class="chart"
+        role="img"
+        data-testid="chart"
+        data-points={columns?.times.length ?? 0}
+        aria-label={describe(property, columns, window)}
+      />
+      {!bare && !live.value && series?.hasPast.value === false && (
+        <p class="reason chart-reason" data-testid="chart-reason">
+          The past comes from the hub, which is away.
+        </p>
+      )}
+    </>
   );
 }
 

@@ -27,6 +27,7 @@ export interface Past {
 
 export class Series {
   readonly #columns = signal<Columns>({ times: [], values: [] });
+  readonly #hasPast = signal(false);
   readonly #off: Unsubscribe[] = [];
 
   /** `window` in ms. */
@@ -43,6 +44,7 @@ export class Series {
           past.load(thing, name, home.now()).then(
             (columns) => {
               this.#columns.value = columns;
+              this.#hasPast.value = true;
             },
             // Without its past the chart begins now; the next connection asks again.
             () => {},
@@ -54,6 +56,11 @@ export class Series {
 
   get columns(): ReadonlySignal<Columns> {
     return this.#columns;
+  }
+
+  /** Whether the hub has told the window's past. */
+  get hasPast(): ReadonlySignal<boolean> {
+    return this.#hasPast;
   }
 
   close(): void {
