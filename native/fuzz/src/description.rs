@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use libfuzzer_sys::fuzz_target;
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::channel::ChannelConfig;
-use str0m::config::DtlsCert;
+use str0m::config::{DtlsCert, DtlsVersion};
 use str0m::media::{Direction, MediaKind};
 use str0m::{Candidate, Input, Output, Rtc, RtcError};
 
@@ -51,7 +51,12 @@ fn rtc(now: Instant) -> Rtc {
     let certificate = CERTIFICATE.get_or_init(|| {
         str0m::crypto::from_feature_flags().dtls_provider.generate_certificate().expect("a certificate")
     });
-    let mut rtc = Rtc::builder().set_dtls_cert(certificate.clone()).build(now);
+    // As the engine sets them (`src/negotiate.rs`): with SNAP a description holds an SCTP INIT.
+    let mut rtc = Rtc::builder()
+        .set_dtls_cert(certificate.clone())
+        .set_dtls_version(DtlsVersion::Auto)
+        .set_snap_enabled(true)
+        .build(now);
     let local = "127.0.0.1:5000".parse().expect("an address");
     rtc.add_local_candidate(Candidate::host(local, "udp").expect("a candidate"));
     rtc
