@@ -19,6 +19,7 @@ use turn_client_proto::udp::TurnClientUdp;
 use super::link::Link;
 use super::{Access, LAST_WAIT, Origin, Outcome, RTO, SENDINGS, Transport, UNREACHABLE};
 use crate::arrive::is_stun;
+use crate::gather;
 use crate::net::ReadBuffers;
 
 turn_client_proto::impl_client!(Client, (Udp, TurnClientUdp), (Tcp, TurnClientTcp));
@@ -37,6 +38,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 const DOUBTED_AFTER: Duration = Duration::from_millis(1500);
 /// Datagrams that wait for their permission.
 const MOST_WAITING: usize = 32;
+/// What hardly any server relays to has to wait so long for its permission: the library asks for one in 50 ms, and those
+/// that lead somewhere come first. The checks that are dropped meanwhile are sent again by ICE.
+const UNLIKELY_AFTER: Duration = Duration::from_millis(300);
 /// The client is looked at no more often than that.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 
@@ -57,6 +61,8 @@ pub struct Relay {
     client: Client,
     link: Link,
     state: State,
+    /// Since when it is allocated.
+    since: Instant,
     /// When the server last said something.
     heard: Instant,
     /// The library counts time from here.
@@ -102,6 +108,7 @@ impl Relay {
             client,
             link,
             state: State::Asking(now + ALLOCATE_WITHIN),
+            since: now,
             heard: now,
             epoch: now,
             next: now,
@@ -218,6 +225,7 @@ impl Relay {
                 match candidate {
                     Ok(candidate) => {
                         self.state = State::Allocated(address);
+                        self.since = now;
                         let origin =
                             Origin { url: Arc::clone(&self.url), relay_protocol: Some(self.protocol) };
                         return Some(Outcome::Found { candidate, origin });
@@ -261,6 +269,11 @@ impl Relay {
     pub fn transmit(&mut self, to: SocketAddr, datagram: &[u8], now: Instant) {
         let time = self.time(now);
         if !self.client.have_permission(TransportType::Udp, to.ip()) {
+            let unlikely =
+                self.address().is_some_and(|at| gather::is_inner(to.ip()) && !gather::is_inner(at.ip()));
+            if unlikely && now.saturating_duration_since(self.since) < UNLIKELY_AFTER {
+                return;
+            }
             if self.permissions.len() < MOST_PERMISSIONS && self.permissions.insert(to.ip()) {
                 self.try_permission(to.ip(), time);
             }
