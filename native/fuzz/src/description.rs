@@ -18,10 +18,10 @@ use str0m::media::{Direction, MediaKind};
 use str0m::{Candidate, Input, Output, Rtc, RtcError};
 
 #[allow(dead_code)]
-#[path = "../../src/sdp.rs"]
+#[path = "../../src/peer/sdp.rs"]
 mod sdp;
 
-/// As the engine does (`src/guard.rs`): a panic while a description is taken in refuses it. Any other ends the run.
+/// As the engine does (`src/peer/guard.rs`): a panic while a description is taken in refuses it. Any other ends the run.
 fn describe<T>(take: impl FnOnce() -> Result<T, RtcError>) -> Option<T> {
     TAKING.set(true);
     let taken = catch_unwind(AssertUnwindSafe(take));
@@ -51,7 +51,7 @@ fn rtc(now: Instant) -> Rtc {
     let certificate = CERTIFICATE.get_or_init(|| {
         str0m::crypto::from_feature_flags().dtls_provider.generate_certificate().expect("a certificate")
     });
-    // As the engine sets them (`src/negotiate.rs`): with SNAP a description holds an SCTP INIT.
+    // As the engine sets them (`src/peer/negotiate.rs`): with SNAP a description holds an SCTP INIT.
     let mut rtc = Rtc::builder()
         .set_dtls_cert(certificate.clone())
         .set_dtls_version(DtlsVersion::Auto)

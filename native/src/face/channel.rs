@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError};
 use pyo3::prelude::*;
 
-use crate::arrive::RESUME_BELOW;
-use crate::channel::{Gauge, MOST_BUFFERED};
-use crate::command::{Command, Request};
 use crate::engine::Handle;
+use crate::engine::arrive::RESUME_BELOW;
+use crate::engine::command::{Command, Request};
 use crate::peer::PeerShared;
+use crate::peer::channel::{Gauge, MOST_BUFFERED};
 
 /// One data channel.
 #[pyclass(frozen, module = "plait._native")]

@@ -10,16 +10,16 @@ use pyo3::types::PyList;
 use str0m::config::DtlsCert;
 
 use super::Peer;
-use crate::capture::Capture;
-use crate::command::{Command, PeerConfig};
-use crate::convert;
+use crate::engine::command::{Command, PeerConfig};
+use crate::engine::log;
+use crate::engine::mailbox::Mailbox;
+use crate::engine::threads::Threads;
+use crate::face::convert;
 use crate::forward;
 use crate::forward::face::Forwarder;
-use crate::log;
-use crate::mailbox::Mailbox;
+use crate::net::port::Port;
 use crate::peer::PeerShared;
-use crate::port::Port;
-use crate::threads::Threads;
+use crate::peer::capture::Capture;
 use crate::turn::TurnServer;
 
 /// Payload handed to Python in one `drain`.

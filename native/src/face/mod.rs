@@ -1,6 +1,7 @@
 //! The classes that Python sees. Each call only puts a command into the engine's queue or reads counters.
 
 mod channel;
+pub mod convert;
 mod engine;
 mod peer;
 
@@ -8,7 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::log;
+use crate::engine::log;
 
 pub use channel::Channel;
 pub use engine::{Engine, PyMailbox};

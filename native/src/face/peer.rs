@@ -11,12 +11,12 @@ use str0m::channel::{ChannelConfig, Reliability};
 use str0m::media::{Direction, MediaKind};
 
 use super::Channel;
-use crate::channel::Gauge;
-use crate::command::{Command, MediaChange, MediaRequest, Request, Wishes};
 use crate::engine::Handle;
+use crate::engine::command::{Command, MediaChange, MediaRequest, Request, Wishes};
 use crate::peer::PeerShared;
+use crate::peer::channel::Gauge;
+use crate::peer::sdp::{Parsed, read_candidate};
 use crate::reach::{Access, Server, Transport, tls};
-use crate::sdp::{Parsed, read_candidate};
 
 /// A description longer than this is not read.
 const MOST_SDP: usize = 256 << 10;

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use str0m::media::Mid;
 
 use super::{Limits, Order, Origin};
-use crate::command::Command;
 use crate::engine::Handle;
+use crate::engine::command::Command;
 
 /// A line as Python names it: (peer, mid).
 type Line = (u64, String);

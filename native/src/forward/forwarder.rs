@@ -10,8 +10,8 @@ use super::ladder::{Limits, Offer};
 use super::stream::{Incoming, Stream, Unit};
 use super::viewer::{BATCH, Supply, Viewer};
 use super::{Origin, Peers};
-use crate::event::{Event, ForwardNews};
-use crate::mailbox::Mailbox;
+use crate::engine::event::{Event, ForwardNews};
+use crate::engine::mailbox::Mailbox;
 use crate::peer::PeerShared;
 
 /// Encodings of one forwarder; more SSRCs replace the oldest.

@@ -4,7 +4,7 @@ use str0m::format::{Codec, PayloadParams};
 use str0m::media::Pt;
 
 use super::stream::Unit;
-use crate::media::{h264_fitness, h264_profile};
+use crate::peer::media::{h264_fitness, h264_profile};
 
 /// The payload type for the source's format among those negotiated with a viewer. None: it has none.
 pub fn match_payload(viewer: &[PayloadParams], source: &PayloadParams, unit: &Unit) -> Option<Pt> {

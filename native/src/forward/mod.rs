@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use str0m::media::Mid;
 
-use crate::mailbox::Mailbox;
+use crate::engine::mailbox::Mailbox;
 use crate::peer::{Peer, PeerShared};
 
 pub use ladder::Limits;

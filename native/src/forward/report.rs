@@ -3,9 +3,9 @@
 use super::Peers;
 use super::forwarder::Forwarder;
 use super::viewer::Viewer;
-use crate::media::codec_name;
+use crate::peer::media::codec_name;
+use crate::peer::stats::Report;
 use crate::peer::{Peer, State};
-use crate::stats::Report;
 
 impl Forwarder {
     pub fn report(&self, peers: &Peers) -> Report {

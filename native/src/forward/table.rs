@@ -11,7 +11,7 @@ use super::forwarder::Forwarder;
 use super::stream::Incoming;
 use super::viewer::Viewer;
 use super::{Limits, Order, Origin, Peers};
-use crate::event::{Answer, Event};
+use crate::engine::event::{Answer, Event};
 use crate::peer::Peer;
 
 /// The engine's thread was kept from its work: by a burst, or by others on the machine.

@@ -17,8 +17,8 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use str0m::Candidate;
 
-use crate::gather;
 use crate::net::{ReadBuffers, Socket};
+use crate::peer::gather;
 use binding::Binding;
 use relay::Relay;
 

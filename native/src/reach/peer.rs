@@ -6,7 +6,7 @@ use polling::Poller;
 use str0m::Candidate;
 
 use super::{Outcome, RELAY_KEYS};
-use crate::event::Event;
+use crate::engine::event::Event;
 use crate::net::ReadBuffers;
 use crate::peer::{KEYS, Peer};
 

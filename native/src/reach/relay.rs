@@ -18,9 +18,9 @@ use turn_client_proto::udp::TurnClientUdp;
 
 use super::link::Link;
 use super::{Access, LAST_WAIT, Origin, Outcome, RTO, SENDINGS, Transport, UNREACHABLE};
-use crate::arrive::is_stun;
-use crate::gather;
+use crate::engine::arrive::is_stun;
 use crate::net::ReadBuffers;
+use crate::peer::gather;
 
 turn_client_proto::impl_client!(Client, (Udp, TurnClientUdp), (Tcp, TurnClientTcp));
 

@@ -18,7 +18,7 @@ use super::server::{Config, Server};
 use super::sockets::{Plan, Sockets};
 use super::thread::Thread;
 use crate::net::Io;
-use crate::port::Port;
+use crate::net::port::Port;
 
 /// RFC 8656 section 3.2 allows an hour.
 const MOST_LIFETIME: f64 = 3600.0;

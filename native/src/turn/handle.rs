@@ -9,7 +9,7 @@ use polling::Poller;
 
 use super::counters::Counters;
 use super::stream::Newcomer;
-use crate::port::Port;
+use crate::net::port::Port;
 
 pub enum Command {
     /// A connection whose first bytes are STUN's.

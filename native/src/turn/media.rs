@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
 
 use super::handle::{Command, Handle};
-use crate::port::{Datagram, Port};
+use crate::net::port::{Datagram, Port};
 
 /// An engine's hold of a server's port, given back when it is dropped.
 pub struct Share {

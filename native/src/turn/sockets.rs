@@ -14,8 +14,8 @@ use super::handle::Handle;
 use super::media::Outside;
 use super::outbox::{Client, Entry, Outbox, Target, Via};
 use super::relays::{Opened, Ports, Relays, Unavailable};
-use crate::gather::host_addresses;
 use crate::net::{Io, LARGEST};
+use crate::peer::gather::host_addresses;
 
 /// The poller's keys of relays begin here, those of listening sockets at 0.
 pub const RELAY_KEYS: usize = 1 << 16;

@@ -12,8 +12,8 @@ use super::server::{Now, Server};
 use super::sockets::{RELAY_KEYS, Sockets};
 use super::streams::{STREAM_KEYS, Streams};
 use super::waiting::Waiting;
-use crate::guard;
 use crate::net::ReadBuffers;
+use crate::peer::guard;
 
 /// Reads of one socket before others get their turn.
 const READS_A_TURN: usize = 4;

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("plait.rtc")
 
-# Kinds of events, as in native/src/convert.rs.
+# Kinds of events, as in native/src/face/convert.rs.
 _REPLY = 0
 
 _Bounds = tuple[int | None, int | None, int | None]

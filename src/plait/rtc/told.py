@@ -48,7 +48,7 @@ class Told(ABC):
         self._handlers: tuple[Callable[..., None], ...] = ()
 
     def _listen(self, replies: Replies, channels: Channels) -> None:
-        # In the order of the engine's numbers for them (native/src/convert.rs).
+        # In the order of the engine's numbers for them (native/src/face/convert.rs).
         self._handlers = (
             replies.take,
             self._on_state,

@@ -289,7 +289,7 @@ impl Viewer {
             }
         };
         let Some(pt) = pt else {
-            self.mismatch = crate::media::codec_name(stream.params.spec().codec);
+            self.mismatch = crate::peer::media::codec_name(stream.params.spec().codec);
             return false;
         };
         self.mismatch = None;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use stun_proto::types::attribute::Username;
 use stun_proto::types::message::Message;
 
-use crate::arrive::is_stun;
+use crate::engine::arrive::is_stun;
 
 /// A source from which nothing came for so long may become another peer's. Its far end checks each second.
 const TAKEN_FOR: Duration = Duration::from_secs(5);

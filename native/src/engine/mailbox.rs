@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::event::Event;
+use crate::engine::event::Event;
 use crate::peer::PeerShared;
 
 /// An event and the peer that it concerns.

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
-use crate::command::Command;
 use crate::engine::Handle;
-use crate::gather::host_addresses;
+use crate::engine::command::Command;
+use crate::net::routes::Routes;
 use crate::net::{Io, Reader, Socket};
-use crate::routes::Routes;
+use crate::peer::gather::host_addresses;
 use crate::turn;
 
 /// The poller's keys of the sockets, in the first thread; key 0 is the address watch's, peers begin at `KEYS`.

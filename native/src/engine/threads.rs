@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use crate::command::Command;
 use crate::engine::Handle;
-use crate::port::Port;
+use crate::engine::command::Command;
+use crate::net::port::Port;
 
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
 

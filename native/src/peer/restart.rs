@@ -7,9 +7,9 @@ use std::time::Instant;
 use polling::Poller;
 use str0m::Candidate;
 
-use crate::event::Event;
-use crate::gather;
+use crate::engine::event::Event;
 use crate::net::Socket;
+use crate::peer::gather;
 use crate::peer::{KEYS, Peer, State};
 use crate::reach::RELAY_KEYS;
 

@@ -1,5 +1,24 @@
 //! One peer connection: a str0m `Rtc`, its sockets, and what the engine keeps beside them.
 
+pub mod capture;
+pub mod channel;
+pub mod congestion;
+pub mod consent;
+pub mod gather;
+pub mod guard;
+pub mod handshake;
+pub mod inbound;
+pub mod life;
+pub mod media;
+pub mod negotiate;
+pub mod pairs;
+pub mod pieces;
+pub mod report;
+pub mod restart;
+pub mod sdp;
+pub mod stats;
+pub mod window;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,21 +30,21 @@ use str0m::channel::ChannelId;
 use str0m::stats::{MediaEgressStats, MediaIngressStats, PeerStats};
 use str0m::{Candidate, Input, Output, Rtc, RtcError};
 
-use crate::arrive::{Held, is_stun};
-use crate::channel::{Channel, Message};
-use crate::command::{PeerConfig, Request};
-use crate::congestion::Congestion;
-use crate::consent::Consent;
-use crate::event::{Answer, Event};
+use crate::engine::arrive::{Held, is_stun};
+use crate::engine::command::{PeerConfig, Request};
+use crate::engine::event::{Answer, Event};
+use crate::engine::mailbox::Mailbox;
 use crate::forward::Tap;
-use crate::life::Closing;
-use crate::mailbox::Mailbox;
-use crate::media::Media;
-use crate::negotiate::Pending;
 use crate::net::Socket;
-use crate::pairs::Pairs;
+use crate::peer::channel::{Channel, Message};
+use crate::peer::congestion::Congestion;
+use crate::peer::consent::Consent;
+use crate::peer::life::Closing;
+use crate::peer::media::Media;
+use crate::peer::negotiate::Pending;
+use crate::peer::pairs::Pairs;
+use crate::peer::window::Window;
 use crate::reach::Reach;
-use crate::window::Window;
 
 /// Sockets of one peer have poller keys from `id * KEYS`.
 pub const KEYS: usize = 64;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use str0m::Rtc;
 use str0m::channel::{ChannelConfig, ChannelId};
 
-use crate::window;
+use crate::peer::window;
 
 /// Bytes that one channel may hold unsent and unacknowledged; beyond it `send` is refused.
 pub const MOST_BUFFERED: u64 = 64 << 20;

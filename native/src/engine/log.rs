@@ -14,7 +14,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber, callsite};
 
-use crate::mailbox::Mailbox;
+use crate::engine::mailbox::Mailbox;
 
 /// Records that wait for Python; what comes beyond it is counted and dropped.
 pub const MOST_WAITING: usize = 4096;
@@ -194,7 +194,7 @@ mod tests {
         let (records, dropped) = take(&reader, MOST_WAITING);
         assert_eq!(records.len(), MOST_WAITING);
         assert!(dropped >= 5);
-        let ours: Vec<_> = records.iter().filter(|record| record.target == "_native::log::tests").collect();
+        let ours: Vec<_> = records.iter().filter(|record| record.target == module_path!()).collect();
         assert_eq!(ours[0].message, "something odd count=3");
         assert_eq!((ours[0].level, ours[0].peer), (30, 7));
         set_level(OFF);

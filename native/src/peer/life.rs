@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::consent::Verdict;
-use crate::event::Event;
+use crate::engine::event::Event;
+use crate::peer::consent::Verdict;
 use crate::peer::{Peer, State};
 
 /// From both descriptions to a connection.

@@ -9,11 +9,11 @@ use str0m::crypto::Fingerprint;
 use str0m::media::{MediaKind, Mid};
 use str0m::{Candidate, CandidateKind};
 
-use crate::media::codec_name;
-use crate::pairs::Pair;
+use crate::peer::media::codec_name;
+use crate::peer::pairs::Pair;
+use crate::peer::stats::Report;
 use crate::peer::{Peer, State};
 use crate::reach::Origin;
-use crate::stats::Report;
 
 const TRANSPORT: &str = "T";
 const LOCAL_CERTIFICATE: &str = "CERT-local";

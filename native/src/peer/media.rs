@@ -7,9 +7,9 @@ use str0m::RtcConfig;
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Direction, Frequency, KeyframeRequestKind, MediaData, MediaKind, MediaTime, Mid, Pt};
 
-use crate::event::{Event, Frame, MediaState};
+use crate::engine::event::{Event, Frame, MediaState};
 use crate::peer::Peer;
-use crate::pieces::Pieces;
+use crate::peer::pieces::Pieces;
 
 /// Received frames that Python has not taken; beyond it frames are dropped up to the next keyframe.
 const MOST_WAITING: usize = 16 << 20;

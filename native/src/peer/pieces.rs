@@ -2,7 +2,7 @@
 //! 4.4.3) for the end of its picture, so that a picture of several large units comes in pieces that share a
 //! timestamp. It is whole when the next one begins.
 
-use crate::event::Frame;
+use crate::engine::event::Frame;
 
 #[derive(Default)]
 pub struct Pieces(Option<Frame>);

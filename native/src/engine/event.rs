@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::channel::Gauge;
-use crate::stats::Report;
+use crate::peer::channel::Gauge;
+use crate::peer::stats::Report;
 
 /// What a request was answered with.
 pub enum Answer {

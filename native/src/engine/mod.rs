@@ -1,5 +1,12 @@
 //! The thread that owns every peer: commands in, datagrams in and out, timers. It never runs Python.
 
+pub mod arrive;
+pub mod command;
+pub mod event;
+pub mod log;
+pub mod mailbox;
+pub mod threads;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,14 +17,13 @@ use std::time::{Duration, Instant};
 
 use polling::{Events, Poller};
 
-use crate::addresses;
-use crate::command::Command;
+use crate::engine::command::Command;
 use crate::forward::Forwarders;
-use crate::guard;
-use crate::log;
 use crate::net::ReadBuffers;
+use crate::net::addresses;
+use crate::net::port::{Datagram, Port};
+use crate::peer::guard;
 use crate::peer::{KEYS, Peer};
-use crate::port::{Datagram, Port};
 
 /// How long `stop` waits for the goodbyes of all peers.
 const STOP_WITHIN: Duration = Duration::from_millis(500);

@@ -8,15 +8,15 @@ use str0m::config::DtlsVersion;
 use str0m::media::{Direction, Mid};
 use str0m::{Candidate, Rtc};
 
-use crate::command::Wishes;
-use crate::congestion;
-use crate::event::{Answer, Event};
-use crate::guard;
-use crate::handshake;
-use crate::media::{self, Media};
+use crate::engine::command::Wishes;
+use crate::engine::event::{Answer, Event};
 use crate::peer::Peer;
-use crate::sdp;
-use crate::window;
+use crate::peer::congestion;
+use crate::peer::guard;
+use crate::peer::handshake;
+use crate::peer::media::{self, Media};
+use crate::peer::sdp;
+use crate::peer::window;
 
 /// A check that is not answered goes again after 100 ms, then twice as long each time up to `CHECK_EVERY`: the first are
 /// often dropped by a NAT that has not sent yet. libwebrtc repeats them every 48 ms until a pair works.

@@ -8,9 +8,9 @@ use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
 use str0m::stats::PeerStats;
 use str0m::{Event as RtcEvent, IceConnectionState};
 
-use crate::channel::{Channel, Gauge};
-use crate::event::{ChannelOpen, Event};
+use crate::engine::event::{ChannelOpen, Event};
 use crate::peer::Peer;
+use crate::peer::channel::{Channel, Gauge};
 
 /// Channels that one peer may have open at a time; RFC 8831 would allow 65,535.
 const MOST_CHANNELS: usize = 1024;

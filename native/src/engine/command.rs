@@ -7,12 +7,12 @@ use str0m::channel::ChannelConfig;
 use str0m::config::DtlsCert;
 use str0m::media::{Direction, MediaKind};
 
-use crate::capture::Capture;
-use crate::channel::Gauge;
+use crate::engine::mailbox::Mailbox;
 use crate::forward;
-use crate::mailbox::Mailbox;
+use crate::net::port::{Datagram, Place};
 use crate::peer::PeerShared;
-use crate::port::{Datagram, Place};
+use crate::peer::capture::Capture;
+use crate::peer::channel::Gauge;
 use crate::reach::Server;
 
 /// How a peer is made.

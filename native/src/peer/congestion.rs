@@ -4,7 +4,7 @@
 use str0m::RtcConfig;
 use str0m::bwe::{Bitrate, BweKind};
 
-use crate::event::Event;
+use crate::engine::event::Event;
 use crate::peer::Peer;
 
 /// A change of the estimate by less than this share is not told.

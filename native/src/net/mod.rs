@@ -1,5 +1,10 @@
 //! UDP sockets: non-blocking, batched both ways (recvmmsg and GRO in, GSO out) through quinn-udp.
 
+pub mod addresses;
+pub mod port;
+pub mod routes;
+pub mod stun;
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -10,8 +15,8 @@ use polling::{Event, PollMode, Poller};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
-use crate::arrive::is_stun;
-use crate::port::Place;
+use crate::engine::arrive::is_stun;
+use crate::net::port::Place;
 
 /// The largest UDP payload, and so the most that one coalesced read or segmented write carries.
 pub const LARGEST: usize = 65_507;

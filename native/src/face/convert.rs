@@ -7,11 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use crate::engine::Handle;
-use crate::event::{Answer, Event};
+use crate::engine::event::{Answer, Event};
+use crate::engine::log::Record;
 use crate::face::Channel;
-use crate::log::Record;
 use crate::peer::PeerShared;
-use crate::stats::{Report, Value};
+use crate::peer::stats::{Report, Value};
 
 // The kinds of events; plait.rtc has the same numbers.
 const REPLY: u8 = 0;
