@@ -235,8 +235,9 @@ async def test_in_a_browser_over_both_paths_while_they_are_killed(tmp_path, brow
         relay.refuses = False
         await until(lambda now: now["status"] == "online")
         assert await page.evaluate("plait.invoke('jump')") == 1
-        # The device's end of the direct path goes: by the hub, and directly again.
-        await directs[0]._peer.close()  # no program is to do this
+        # The device's ends of the direct paths go, the page's own among them: by the hub, and directly again.
+        for direct in directs:
+            await direct._peer.close()  # no program is to do this
         await until(lambda now: now["path"] == "hub")
         await flows()
         # And the WebSocket, while it is all there is.

@@ -260,7 +260,7 @@ async def test_an_app_cannot_speak_for_a_thing(device, app):
 
 
 async def test_the_page_may_read_in_the_other_format(hub, device):
-    app = App(hub, binary=True)
+    app = App(hub, brief=True)
     await app.client.start(5)
     await app.ask("observeallproperties")
     device.report("text", "grün")
