@@ -18,6 +18,8 @@ setup: .venv/.system .venv/.engine .venv/.page ## Install and build everything t
 	@tools/setup python && touch $@
 .venv/.system: tools/setup | .venv/.python
 	@tools/setup system && touch $@
+.venv/.pebble: tools/setup | .venv/.python
+	@tools/setup pebble && touch $@
 .venv/.engine: $(RUST) pyproject.toml .venv/.python
 	@tools/setup engine && touch $@
 .venv/.page: $(WEB) | .venv/.python
@@ -26,7 +28,7 @@ setup: .venv/.system .venv/.engine .venv/.page ## Install and build everything t
 demo: setup ## Start a hub and a small simulated household, and print a link that logs in
 	@exec $(BIN)/plait demo
 
-test: setup lint test-rust test-web test-python ## Run the tests, every kind
+test: setup .venv/.pebble lint test-rust test-web test-python ## Run the tests, every kind
 
 test-python:
 	$(BIN)/pytest -m "not long"
@@ -37,7 +39,7 @@ test-rust:
 test-web:
 	@if tools/setup has-node; then cd web && npm test; else [ -z "$$CI" ]; fi
 
-test-long: setup ## Soaks, kill campaigns, long fuzzing, full matrices
+test-long: setup .venv/.pebble ## Soaks, kill campaigns, long fuzzing, full matrices
 	$(BIN)/pytest -m long --timeout 7200
 
 lint: setup ## Check style, types and who imports whom, warnings as errors

@@ -95,6 +95,22 @@ def test_they_are_installed_where_they_may_be_and_what_apt_says_is_shown_where_i
     assert machine("system", CI="true")[0] != 0
 
 
+@pytest.mark.parametrize("go", [None, 'echo "go: no network" >&2; exit 1'])
+def test_pebble_is_debians_where_go_cannot_build_it(machine, tmp_path, go):
+    if go is not None:
+        machine.has("go", go)
+    machine.has("id", "echo 1000")
+    code, said = machine("pebble")
+    assert code == 0
+    assert "go.dev/dl; or, as root: apt install pebble); without it no tests of ACME" in said
+    assert ("go: no network" in said) == (go is not None)
+    assert machine("pebble", CI="true")[0] == 1
+    machine.has("id", "echo 0")
+    machine.has("apt-get", f'echo "apt-get $*" >>{tmp_path}/asked')
+    assert machine("pebble")[0] == 0
+    assert "install -y -qq pebble" in (tmp_path / "asked").read_text()
+
+
 def test_an_unknown_step(machine):
     code, said = machine("everything")
     assert code == 2
