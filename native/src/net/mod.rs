@@ -1,6 +1,7 @@
 //! UDP sockets: non-blocking, batched both ways (recvmmsg and GRO in, GSO out) through quinn-udp.
 
 pub mod addresses;
+pub mod kind;
 pub mod port;
 pub mod routes;
 pub mod stun;

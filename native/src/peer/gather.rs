@@ -29,18 +29,6 @@ fn is_usable(ip: &IpAddr, loopback: bool) -> bool {
     !link_local && !ip.is_unspecified() && !ip.is_multicast() && (loopback || !ip.is_loopback())
 }
 
-/// Whether an address is of use inside its own network alone (RFC 1918, RFC 3927, RFC 4193, RFC 6598, loopback).
-pub fn is_inner(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(ip) => {
-            let [first, second, ..] = ip.octets();
-            let shared = first == 100 && second & 0xC0 == 64;
-            ip.is_private() || ip.is_link_local() || ip.is_loopback() || shared
-        }
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,14 +48,5 @@ mod tests {
         let found = ["::1", "127.0.0.1", "2001:db8::1", "10.0.0.1"];
         assert_eq!(selected(&found, false), ["10.0.0.1", "2001:db8::1"]);
         assert_eq!(selected(&found, true), ["10.0.0.1", "2001:db8::1", "127.0.0.1", "::1"]);
-    }
-
-    #[test]
-    fn which_addresses_are_of_use_inside_alone() {
-        let inner =
-            ["10.1.2.3", "192.168.1.2", "172.16.0.1", "169.254.0.1", "127.0.0.1", "100.64.0.1", "fd00::1"];
-        let outer = ["198.51.100.10", "100.128.0.1", "172.32.0.1", "2001:db8::1"];
-        assert!(inner.map(|address| is_inner(address.parse().unwrap())).iter().all(|inner| *inner));
-        assert!(!outer.map(|address| is_inner(address.parse().unwrap())).iter().any(|inner| *inner));
     }
 }

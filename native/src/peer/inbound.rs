@@ -199,10 +199,11 @@ impl Peer {
 
     /// Lets as much be on its way as the path is seen to hold.
     fn fit_window(&mut self, acknowledged: u64, now: Instant) {
-        let round_trip = self.selected.and_then(|(local, remote)| self.pairs.least_round_trip(local, remote));
-        if !self.window.note(acknowledged, round_trip, now) {
+        if !self.window.note(acknowledged, now) {
             return;
         }
+        let round_trip = self.selected.and_then(|(local, remote)| self.pairs.least_round_trip(local, remote));
+        self.window.fit(round_trip, now);
         if let Some(rtc) = &mut self.rtc {
             rtc.direct_api().set_sctp_max_buffered_amount(self.window.room);
         }

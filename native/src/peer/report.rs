@@ -277,7 +277,7 @@ impl Peer {
             .set("pliCount", stats.map_or(0, |s| s.plis))
             .set("firCount", stats.map_or(0, |s| s.firs));
         let Some((stats, remote)) = stats.and_then(|s| s.remote.as_ref().map(|r| (s, r))) else { return };
-        let clock = if kind == "audio" { 48_000.0 } else { 90_000.0 };
+        let clock = clock_rate(kind);
         report
             .add(format!("RI{mid}"), "remote-inbound-rtp")
             .set("kind", kind)
@@ -304,7 +304,7 @@ impl Peer {
         });
         let media = &self.media[index];
         let stats = self.ingress.get(&mid.to_string());
-        let clock = if kind == "audio" { 48_000.0 } else { 90_000.0 };
+        let clock = clock_rate(kind);
         report
             .add(format!("I{mid}"), "inbound-rtp")
             .set("kind", kind)
@@ -323,4 +323,9 @@ impl Peer {
             .set("jitter", stats.map_or(0.0, |s| f64::from(s.jitter) / clock))
             .set_some("fractionLost", stats.and_then(|s| s.loss).map(f64::from));
     }
+}
+
+/// Of RTP timestamps, a second: Opus' (RFC 7587), and that of every video codec.
+fn clock_rate(kind: &str) -> f64 {
+    if kind == "audio" { 48_000.0 } else { 90_000.0 }
 }

@@ -30,23 +30,23 @@ impl Window {
         Self { began: now, acknowledged: 0, room: LEAST, low: STEP }
     }
 
-    /// The far end has acknowledged so many bytes more. `round_trip` is that of the path without a queue.
-    ///
-    /// Twice what was under way at that rate: with once, the rate could never be seen to grow. Returns whether
-    /// this was a look.
-    pub fn note(&mut self, acknowledged: u64, round_trip: Option<Duration>, now: Instant) -> bool {
+    /// The far end has acknowledged so many bytes more. Returns whether it is time to `fit`.
+    pub fn note(&mut self, acknowledged: u64, now: Instant) -> bool {
         self.acknowledged += acknowledged;
+        now.saturating_duration_since(self.began) >= LOOK_EVERY
+    }
+
+    /// Takes what was noted since the last time. `round_trip` is that of the path without a queue.
+    ///
+    /// Twice what was under way at that rate: with once, the rate could never be seen to grow.
+    pub fn fit(&mut self, round_trip: Option<Duration>, now: Instant) {
         let passed = now.saturating_duration_since(self.began);
-        if passed < LOOK_EVERY {
-            return false;
-        }
         let under_way =
             self.acknowledged as f64 / passed.as_secs_f64() * round_trip.unwrap_or_default().as_secs_f64();
         let under_way = under_way as usize;
         self.room = (2 * under_way).clamp(LEAST, MOST);
         self.low = (under_way + STEP).min(self.room - STEP);
         (self.began, self.acknowledged) = (now, 0);
-        true
     }
 }
 
@@ -61,7 +61,9 @@ mod tests {
         let start = Instant::now();
         let mut window = Window::new(start);
         for tenth in 1..=10 {
-            window.note(rate / 10, round_trip, start + tenth * LOOK_EVERY);
+            let now = start + tenth * LOOK_EVERY;
+            assert!(window.note(rate / 10, now));
+            window.fit(round_trip, now);
         }
         (window.room, window.low)
     }
@@ -83,9 +85,11 @@ mod tests {
     fn a_pause_gives_the_room_back() {
         let start = Instant::now();
         let mut window = Window::new(start);
-        assert!(window.note(1_000_000, ROUND_TRIP, start + LOOK_EVERY));
-        assert!(!window.note(1_000_000, ROUND_TRIP, start + LOOK_EVERY + LOOK_EVERY / 2));
-        assert!(window.note(1, ROUND_TRIP, start + 20 * LOOK_EVERY));
+        assert!(window.note(1_000_000, start + LOOK_EVERY));
+        window.fit(ROUND_TRIP, start + LOOK_EVERY);
+        assert!(!window.note(1_000_000, start + LOOK_EVERY + LOOK_EVERY / 2));
+        assert!(window.note(1, start + 20 * LOOK_EVERY));
+        window.fit(ROUND_TRIP, start + 20 * LOOK_EVERY);
         assert_eq!(window.room, LEAST);
     }
 }

@@ -20,7 +20,7 @@ use super::link::Link;
 use super::{Access, LAST_WAIT, Origin, Outcome, RTO, SENDINGS, Transport, UNREACHABLE};
 use crate::engine::arrive::is_stun;
 use crate::net::ReadBuffers;
-use crate::peer::gather;
+use crate::net::kind::kind;
 
 turn_client_proto::impl_client!(Client, (Udp, TurnClientUdp), (Tcp, TurnClientTcp));
 
@@ -270,7 +270,7 @@ impl Relay {
         let time = self.time(now);
         if !self.client.have_permission(TransportType::Udp, to.ip()) {
             let unlikely =
-                self.address().is_some_and(|at| gather::is_inner(to.ip()) && !gather::is_inner(at.ip()));
+                self.address().is_some_and(|at| kind(to.ip()).is_inner() && !kind(at.ip()).is_inner());
             if unlikely && now.saturating_duration_since(self.since) < UNLIKELY_AFTER {
                 return;
             }

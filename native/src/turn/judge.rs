@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::allocation::{Allocation, Way};
 use super::outbox::{Client, Via};
-use super::policy::{Kind, kind};
 use super::server::Server;
+use crate::net::kind::{Kind, kind};
 
 impl Server {
     /// How an allocation's datagrams reach a peer, if they may.

@@ -11,10 +11,11 @@ use super::allocation::{Allocation, Way};
 use super::counters::Counters;
 use super::credentials::Credentials;
 use super::outbox::{Client, Outbox, Target, Via};
-use super::policy::{Kind, Subnet, kind};
+use super::policy::Subnet;
 use super::relays::{Opened, Relays};
 use super::tables::{Call, Challenges, Named, User};
 use super::wire::{self, DataHeader};
+use crate::net::kind::{Kind, kind};
 
 /// What is over is looked for this often; until then it is only not used.
 const SWEEP: Duration = Duration::from_secs(1);

@@ -102,10 +102,8 @@ fn each_algorithm_with_each_signature_is_taken_and_answered_in_kind() {
 fn a_challenge_offers_both_and_its_nonce_says_so() {
     let mut world = World::new();
     let end = world.end("call", "user", 1);
-    let mut request = Message::builder_request(ALLOCATE, MessageWriteVec::new());
-    request.add_attribute(&RequestedTransport::new(17)).unwrap();
-    let sent = world.give(end.client, &request.finish());
-    let answer = Message::from_bytes(&sent[0].1).unwrap();
+    let challenge = world.challenge(&end);
+    let answer = Message::from_bytes(&challenge).unwrap();
     assert_eq!(answer.attribute::<PasswordAlgorithms>().unwrap().algorithms(), OFFERED);
     assert!(answer.attribute::<Nonce>().unwrap().nonce().starts_with("obMatJos2AAAB"));
     // Who takes the bit away, so that the client may not miss what is missing, makes it another nonce.

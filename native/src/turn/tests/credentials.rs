@@ -23,10 +23,8 @@ fn passwords_are_coturns() {
 fn without_credentials_there_is_a_challenge() {
     let mut world = World::new();
     let end = world.end("call", "user", 1);
-    let mut request = Message::builder_request(ALLOCATE, MessageWriteVec::new());
-    request.add_attribute(&RequestedTransport::new(17)).unwrap();
-    let sent = world.give(end.client, &request.finish());
-    let answer = Message::from_bytes(&sent[0].1).unwrap();
+    let challenge = world.challenge(&end);
+    let answer = Message::from_bytes(&challenge).unwrap();
     assert_eq!(answer.attribute::<ErrorCode>().unwrap().code(), 401);
     assert_eq!(answer.attribute::<Realm>().unwrap().realm(), REALM);
     let nonce = answer.attribute::<Nonce>().unwrap().nonce().to_owned();

@@ -189,6 +189,13 @@ impl World {
         Answer { code, bytes: bytes.clone() }
     }
 
+    /// What an Allocate that nobody has signed is answered with.
+    pub fn challenge(&mut self, end: &End) -> Vec<u8> {
+        let mut request = Message::builder_request(ALLOCATE, MessageWriteVec::new());
+        request.add_attribute(&RequestedTransport::new(17)).unwrap();
+        self.give(end.client, &request.finish()).remove(0).1
+    }
+
     pub fn allocate(&mut self, end: &End) -> Answer {
         self.ask(end, ALLOCATE, &[&RequestedTransport::new(17)])
     }

@@ -1,6 +1,7 @@
 //! The deny list, by table.
 
-use super::super::policy::{Kind, Subnet, kind};
+use super::super::policy::Subnet;
+use crate::net::kind::{Kind, kind};
 
 #[test]
 fn every_form_of_a_special_address_is_known() {
