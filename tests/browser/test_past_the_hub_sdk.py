@@ -7,10 +7,11 @@ import json
 
 import pytest
 from tests.browser.sdk import needs_node, vitest
+from tests.link import ends
 
 from plait.link.direct import Direct
 from plait.testing import HubProcess, running_hub, served
-from plait.thing import Thing, action, event, prop
+from plait.thing import action
 from plait.wire.errors import LinkLost
 
 pytestmark = [
@@ -24,32 +25,13 @@ WITHIN = 90
 """Seconds, on a machine that may be busy."""
 
 
-class Valve(Thing):
-    """A valve in a pipe, which does what it is told on a link's channel `orders`."""
-
-    level: int = prop(0)
-    pulsed = event(int)
+class Valve(ends.Valve):
+    """A valve that does what it is told on a link's channel `orders`."""
 
     def __init__(self, hub):
-        super().__init__("urn:dev:valve")
-        self.turned = 0
-        self.links = []
+        super().__init__()
         self._hub = hub
         self.directs = []
-
-    @action(idempotent=True)
-    async def set_level(self, level: int) -> int:
-        self.level = level
-        return level
-
-    @action(safe=True)
-    async def measure(self) -> int:
-        return self.level
-
-    @action
-    async def turn(self) -> int:
-        self.turned += 1
-        return self.turned
 
     @action
     async def count(self, last: int) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 WITHIN = 20
 """Seconds in which whatever is waited for must come."""
 
-LAMP, BUTTON = "urn:dev:lamp", "urn:dev:button"
+LAMP, BUTTON, VALVE = "urn:dev:lamp", "urn:dev:button", "urn:dev:valve"
 
 
 class Lamp(Thing):
@@ -49,6 +49,36 @@ class Button(Thing):
 
     def __init__(self, id_: str = BUTTON) -> None:
         super().__init__(id_)
+
+
+class Valve(Thing):
+    """A valve in a pipe, with actions of every kind: one more time may matter, or not."""
+
+    level: int = prop(0)
+    pulsed = event(int)
+
+    def __init__(self) -> None:
+        super().__init__(VALVE)
+        self.turned = 0
+        self.links: list[Link] = []
+
+    @action(idempotent=True)
+    async def set_level(self, level: int) -> int:
+        self.level = level
+        return level
+
+    @action(safe=True)
+    async def measure(self) -> int:
+        return self.level
+
+    @action
+    async def turn(self) -> int:
+        self.turned += 1
+        return self.turned
+
+    async def on_link(self, link: Link) -> None:
+        self.links.append(link)
+        await link.closed.wait()
 
 
 async def on(link: Link, name: str) -> None:

@@ -10,42 +10,9 @@ import pytest
 from plait.app import connect
 from plait.hub.store.credentials import open_credentials
 from plait.testing import HubProcess, connected, running_hub, served
-from plait.thing import Thing, action, event, prop
 from plait.wire.errors import Forbidden, LinkLost, Offline, PlaitError, Timeout, Unauthorized
 
-from .ends import WITHIN, on
-
-VALVE = "urn:dev:valve"
-
-
-class Valve(Thing):
-    """A valve in a pipe."""
-
-    level: int = prop(0)
-    pulsed = event(int)
-
-    def __init__(self):
-        super().__init__(VALVE)
-        self.turned = 0
-        self.links = []
-
-    @action(idempotent=True)
-    async def set_level(self, level: int) -> int:
-        self.level = level
-        return level
-
-    @action(safe=True)
-    async def measure(self) -> int:
-        return self.level
-
-    @action
-    async def turn(self) -> int:
-        self.turned += 1
-        return self.turned
-
-    async def on_link(self, link):
-        self.links.append(link)
-        await link.closed.wait()
+from .ends import VALVE, WITHIN, Valve, on
 
 
 class Heard:
