@@ -88,6 +88,23 @@ async def test_a_viewer_sees_the_source_at_once_and_bit_for_bit(camera):
     await until(lambda: camera.viewers == 0)
 
 
+async def test_a_call_that_comes_while_the_source_is_being_opened_waits_for_it(tmp_path, monkeypatch):
+    camera = Camera("urn:dev:camera", source=STREET, state=tmp_path)
+    may_open, opening = asyncio.Event(), camera.source.open
+
+    async def slowly():
+        await may_open.wait()
+        await opening()
+
+    monkeypatch.setattr(camera.source, "open", slowly)
+    main = asyncio.create_task(camera.main())
+    asyncio.get_running_loop().call_later(0.3, may_open.set)
+    async with called(camera) as (_, video, _, _):
+        assert (await asyncio.wait_for(video.receive(), 10)).keyframe
+    main.cancel()
+    await asyncio.gather(main, return_exceptions=True)
+
+
 async def test_two_viewers_and_one_that_vanishes(camera):
     async with called(camera) as (_, staying, _, _):
         async with called(camera) as (_, leaving, _, _):

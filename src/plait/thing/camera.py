@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final, Unpack
 
 from msgspec import Meta
@@ -30,6 +31,9 @@ log = logging.getLogger("plait.camera")
 
 CONNECT_WITHIN: Final = 30.0
 """Seconds from the answer to a connection; after that there is no path."""
+
+OPENS_WITHIN: Final = 5.0
+"""Seconds that a call waits while the source is being opened; then it is refused, and told why."""
 
 AWAY: Final = 8.0
 """Seconds that a viewer may be disconnected before it is let go: time for its network to come back."""
@@ -107,6 +111,12 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
             self._opening = asyncio.create_task(self.source.open(), name=f"source of {self.id}")
         await asyncio.shield(self._opening)
 
+    async def _opened(self) -> None:
+        """Wait while the source is being opened for the first time: a viewer may be as quick."""
+        with suppress(SourceError, TimeoutError):
+            async with asyncio.timeout(OPENS_WITHIN):
+                await self.open()
+
     async def main(self) -> None:
         """Play the source for as long as the camera is served."""
         await self.open()
@@ -126,12 +136,14 @@ class Camera(Thing, types=["Camera"], context=[{"plait": "urn:plait:"}]):
 
     async def on_call(self, call: Call) -> None:
         """Show the picture to one viewer until it leaves."""
+        await self._opened()
         servers = [IceServer.from_dict(server) for server in call.ice_servers]
         async with PeerConnection(certificate=self.certificate, ice_servers=servers) as peer:
             await _View(self, call, peer).run()
 
     async def on_picture(self, width: int, size: int) -> bytes:
         """Show the present picture to a viewer whom no video reaches."""
+        await self._opened()
         try:
             return await self.stills.take(width=width, size=size)
         except SourceError as error:
